@@ -1,0 +1,230 @@
+//! From bytes to a request, reading only what some rule looks at.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::DeserializeSeed;
+
+use super::{API_VERSION, KIND};
+use crate::engine::node::{Node, Projection, Seed};
+use crate::engine::{Request, Snapshot};
+
+/// Why a body cannot be decided about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadReview {
+    /// It is no AdmissionReview of version v1, or has no UID to answer to: HTTP 400.
+    NotAReview(
+        /// What is wrong.
+        String,
+    ),
+    /// It is one, and something in it is wrong: an answer that refuses, with its UID.
+    Refused {
+        /// The request's UID.
+        uid: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl fmt::Display for BadReview {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::NotAReview(message) | Self::Refused { message, .. }) = self;
+        formatter.write_str(message)
+    }
+}
+
+impl std::error::Error for BadReview {}
+
+/// The part of an AdmissionReview that a snapshot's rules look at.
+pub fn wanted(snapshot: &Snapshot) -> Projection {
+    let mut review = Projection::nothing();
+    for path in [
+        &["apiVersion"] as &[&str],
+        &["kind"],
+        &["request", "uid"],
+        &["request", "operation"],
+        &["request", "resource", "group"],
+        &["request", "resource", "resource"],
+        &["request", "subResource"],
+        &["request", "namespace"],
+        &["request", "name"],
+        &["request", "dryRun"],
+    ] {
+        review.want(path);
+    }
+    if snapshot.reads_user() {
+        review.want(&["request", "userInfo"]);
+    }
+    review.put(&["request", "object"], snapshot.projection().clone());
+    review
+}
+
+/// Reads an AdmissionReview as far as `wanted` says.
+pub fn decode<'a>(body: &'a str, wanted: &Projection) -> Result<Request<'a>, BadReview> {
+    if body.trim_ascii().is_empty() {
+        return Err(BadReview::NotAReview(
+            "the body is empty; an AdmissionReview was expected".to_owned(),
+        ));
+    }
+    let review = read(body, wanted).map_err(|error| {
+        let message = if error.to_string().starts_with("recursion limit exceeded") {
+            "the AdmissionReview nests deeper than 128 levels".to_owned()
+        } else {
+            format!("the AdmissionReview cannot be read: {error}")
+        };
+        match uid_alone(body) {
+            Some(uid) => BadReview::Refused { uid, message },
+            None => BadReview::NotAReview(message),
+        }
+    })?;
+    request(review)
+}
+
+fn read<'a>(body: &'a str, wanted: &Projection) -> Result<Node<'a>, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_str(body);
+    let review = Seed(wanted).deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(review)
+}
+
+/// The UID of a review that cannot be read as a whole. Everything else is skipped, however deep it nests.
+fn uid_alone(body: &str) -> Option<String> {
+    let mut wanted = Projection::nothing();
+    wanted.want(&["apiVersion"]);
+    wanted.want(&["kind"]);
+    wanted.want(&["request", "uid"]);
+    let review = read(body, &wanted).ok()?;
+    check_kind(&review).ok()?;
+    let uid = review.at(&["request", "uid"])?.as_str()?;
+    (!uid.is_empty()).then(|| uid.to_owned())
+}
+
+fn check_kind(review: &Node<'_>) -> Result<(), BadReview> {
+    let text = |name: &str| review.get(name).and_then(Node::as_str).unwrap_or("nothing");
+    if text("kind") != KIND || text("apiVersion") != API_VERSION {
+        return Err(BadReview::NotAReview(format!(
+            "expected kind {KIND} of apiVersion {API_VERSION}, and got kind {} of apiVersion {}",
+            text("kind"),
+            text("apiVersion")
+        )));
+    }
+    Ok(())
+}
+
+fn request(review: Node<'_>) -> Result<Request<'_>, BadReview> {
+    check_kind(&review)?;
+    let Node::Object(members) = review else {
+        return Err(BadReview::NotAReview("the body is no JSON object".to_owned()));
+    };
+    let fields = members.into_iter().find(|(name, _)| name == "request").map(|(_, value)| value);
+    let Some(Node::Object(fields)) = fields else {
+        return Err(BadReview::NotAReview("the AdmissionReview has no request".to_owned()));
+    };
+    let mut request = Request::default();
+    let mut wrong = None;
+    let mut object = None;
+    for (name, value) in fields {
+        match name.as_ref() {
+            "uid" => request.uid = string(value, "uid", &mut wrong),
+            "operation" => request.operation = string(value, "operation", &mut wrong),
+            "subResource" => request.sub_resource = string(value, "subResource", &mut wrong),
+            "namespace" => request.namespace = string(value, "namespace", &mut wrong),
+            "name" => request.name = string(value, "name", &mut wrong),
+            "dryRun" => match value {
+                Node::Bool(value) => request.dry_run = value,
+                Node::Null => {}
+                other => {
+                    wrong.get_or_insert(format!("request.dryRun is {} where a boolean is expected", other.kind()));
+                }
+            },
+            "resource" => match value {
+                Node::Object(members) => {
+                    for (name, value) in members {
+                        match name.as_ref() {
+                            "group" => request.group = string(value, "resource.group", &mut wrong),
+                            _ => request.resource = string(value, "resource.resource", &mut wrong),
+                        }
+                    }
+                }
+                other => {
+                    wrong.get_or_insert(format!("request.resource is {} where an object is expected", other.kind()));
+                }
+            },
+            "userInfo" => request.user_info = value,
+            "object" => object = Some(value),
+            _ => {}
+        }
+    }
+    if request.uid.is_empty() {
+        return Err(BadReview::NotAReview(
+            "the AdmissionReview has no request.uid to answer to".to_owned(),
+        ));
+    }
+    let wrong = wrong.or_else(|| {
+        let about_a_pod = request.resource == "pods" && request.sub_resource.is_empty() && request.operation == "CREATE";
+        match &object {
+            Some(Node::Object(_)) => object.as_ref().and_then(wrong_in_pod),
+            None | Some(Node::Null) if !about_a_pod => None,
+            None | Some(Node::Null) => Some("request.object is missing".to_owned()),
+            Some(other) => Some(format!("request.object is {} where an object is expected", other.kind())),
+        }
+    });
+    match wrong {
+        Some(what) => Err(BadReview::Refused {
+            uid: request.uid.into_owned(),
+            message: format!("the AdmissionReview cannot be decided about: {what}"),
+        }),
+        None => {
+            request.pod = object.unwrap_or_default();
+            Ok(request)
+        }
+    }
+}
+
+fn string<'a>(value: Node<'a>, name: &str, wrong: &mut Option<String>) -> Cow<'a, str> {
+    match value {
+        Node::String(text) => text,
+        Node::Null => Cow::Borrowed(""),
+        other => {
+            wrong.get_or_insert(format!("request.{name} is {} where a string is expected", other.kind()));
+            Cow::Borrowed("")
+        }
+    }
+}
+
+/// The first field of the Pod, among those that the engine itself reads, that has a wrong type.
+fn wrong_in_pod(pod: &Node<'_>) -> Option<String> {
+    let wrong = |path: String, node: &Node<'_>, expected: &str| {
+        Some(format!("request.object.{path} is {} where {expected} is expected", node.kind()))
+    };
+    for section in ["metadata", "spec"] {
+        match pod.get(section) {
+            None | Some(Node::Object(_) | Node::Null) => {}
+            Some(other) => return wrong(section.to_owned(), other, "an object"),
+        }
+    }
+    let metadata = pod.get("metadata")?;
+    for name in ["name", "generateName"] {
+        match metadata.get(name) {
+            None | Some(Node::String(_) | Node::Null) => {}
+            Some(other) => return wrong(format!("metadata.{name}"), other, "a string"),
+        }
+    }
+    for map in ["labels", "annotations"] {
+        match metadata.get(map) {
+            None | Some(Node::Null) => {}
+            Some(Node::Object(members)) => {
+                for (key, value) in members {
+                    if !matches!(value, Node::String(_) | Node::Null) {
+                        return wrong(format!("metadata.{map}[{key:?}]"), value, "a string");
+                    }
+                }
+            }
+            Some(other) => return wrong(format!("metadata.{map}"), other, "an object"),
+        }
+    }
+    match metadata.get("ownerReferences") {
+        None | Some(Node::Null | Node::Array(_)) => None,
+        Some(other) => wrong("metadata.ownerReferences".to_owned(), other, "an array"),
+    }
+}

@@ -1,0 +1,544 @@
+//! The decision: index → gate → match → ordinal → document → route → placement on the draft → patch.
+
+use std::borrow::Cow;
+
+use super::condition;
+use super::context::Context;
+use super::decision::{Applied, Decision, Outcome, Rejection, Shadowed, Skip};
+use super::draft::{Draft, Field};
+use super::failure::{Cause, Failure};
+use super::node::Node;
+use super::ordinal;
+use super::placement::Scope;
+use super::pod::Pod;
+use super::request::Request;
+use super::rule::{Mode, Rule, Verdict};
+use super::snapshot::{DECISION_ANNOTATION, Snapshot};
+use super::trace::{Step, Trace};
+
+/// Decides about a request. Pure: no IO, no clock; the same snapshot and request give the same decision.
+pub fn decide<T: Trace>(snapshot: &Snapshot, request: &Request<'_>, trace: &mut T) -> Decision {
+    if let Some(skip) = out_of_scope(request) {
+        return Decision::skipped(skip);
+    }
+    let pod = Pod::new(&request.pod, &request.namespace);
+    if pod.is_mirror() {
+        return Decision::skipped(Skip::MirrorPod);
+    }
+    let gated = snapshot.gate.as_ref().is_some_and(|gate| gate.opens(pod.labels));
+    let mut candidates = if T::ON {
+        (0..snapshot.rules.len()).collect()
+    } else {
+        snapshot.index.candidates(&pod)
+    };
+    candidates.retain(|at| {
+        let rule = &snapshot.rules[*at];
+        let opens = rule.gate.opens(pod.labels);
+        if T::ON && !opens {
+            trace.step(Step::Rule {
+                name: rule.name.to_string(),
+            });
+            trace.step(gate_step(rule, &pod, false));
+        }
+        opens
+    });
+    if candidates.is_empty() && !gated {
+        return Decision::skipped(Skip::NotGated);
+    }
+    if let Some(node) = pod.node_name() {
+        let mut decision = Decision::skipped(Skip::NodeNameSet);
+        decision.warnings.push(format!(
+            "Pod {} names its Node {node} itself (spec.nodeName), so no rule can place it",
+            pod.display_name()
+        ));
+        return decision;
+    }
+    Deciding {
+        snapshot,
+        pod,
+        request: object([
+            ("namespace", Node::String(Cow::Borrowed(request.namespace.as_ref()))),
+            ("name", Node::String(Cow::Borrowed(request.name.as_ref()))),
+            ("operation", Node::String(Cow::Borrowed(request.operation.as_ref()))),
+            ("userInfo", request.user_info.clone()),
+        ]),
+        draft: Draft::new(&request.pod),
+        applied: Vec::new(),
+        shadowed: Vec::new(),
+        warnings: Vec::new(),
+    }
+    .run(&candidates, gated, trace)
+}
+
+fn out_of_scope(request: &Request<'_>) -> Option<Skip> {
+    if request.resource != "pods" || !request.group.is_empty() {
+        Some(Skip::NotAPod)
+    } else if !request.sub_resource.is_empty() {
+        Some(Skip::Subresource)
+    } else if request.operation != "CREATE" {
+        Some(Skip::NotCreate)
+    } else {
+        None
+    }
+}
+
+/// A decision under way.
+struct Deciding<'a> {
+    snapshot: &'a Snapshot,
+    pod: Pod<'a, 'a>,
+    request: Node<'a>,
+    draft: Draft<'a>,
+    applied: Vec<Applied>,
+    shadowed: Vec<Shadowed>,
+    warnings: Vec<String>,
+}
+
+/// How far a rule got with a Pod.
+struct Attempt {
+    applied: Applied,
+    failure: Option<Failure>,
+}
+
+impl<'a> Deciding<'a> {
+    fn run<T: Trace>(mut self, candidates: &[usize], gated: bool, trace: &mut T) -> Decision {
+        let snapshot = self.snapshot;
+        for &at in candidates {
+            let rule = &snapshot.rules[at];
+            let mut context = self.context(rule);
+            if !self.matches(rule, &context, trace) {
+                continue;
+            }
+            match rule.mode {
+                Mode::Shadow => self.shadow(rule, &mut context, trace),
+                Mode::Enforce => {
+                    if let Some(rejection) = self.enforce(rule, &mut context, trace) {
+                        return self.finish(Some(rejection), None);
+                    }
+                    if !rule.continues {
+                        break;
+                    }
+                }
+            }
+        }
+        if self.applied.is_empty() {
+            if gated && snapshot.unmatched == Verdict::Reject {
+                let rejection = self.unmatched();
+                return self.finish(Some(rejection), None);
+            }
+            let skip = if self.pod.is_daemon() { Skip::DaemonSetPod } else { Skip::NoRule };
+            return self.finish(None, Some(skip));
+        }
+        self.finish(None, None)
+    }
+
+    fn context(&self, rule: &'a Rule) -> Context<'a> {
+        let owner = rule.matching.owner.as_ref();
+        let (kind, name) = match (self.pod.owner, owner.and_then(|owner| owner.default.as_deref())) {
+            (Some(owner), _) => (Some(owner.kind), Some(owner.name)),
+            (None, Some(assumed)) => {
+                let kinds = owner.and_then(|owner| owner.kinds.as_ref());
+                (kinds.and_then(|kinds| kinds.first()).map(|kind| kind.kind()), Some(assumed))
+            }
+            (None, None) => (None, None),
+        };
+        let members = [("kind", kind), ("name", name)];
+        Context {
+            pod: self.pod.node,
+            owner: Node::Object(
+                members
+                    .into_iter()
+                    .filter_map(|(name, text)| Some((Cow::Borrowed(name), Node::String(Cow::Borrowed(text?)))))
+                    .collect(),
+            ),
+            request: self.request.clone(),
+            ordinal: None,
+            document: None,
+            spread: None,
+        }
+    }
+
+    fn matches<T: Trace>(&self, rule: &Rule, context: &Context<'_>, trace: &mut T) -> bool {
+        let daemon = self.pod.is_daemon();
+        if T::ON {
+            trace.step(Step::Rule {
+                name: rule.name.to_string(),
+            });
+            trace.step(gate_step(rule, &self.pod, true));
+            for predicate in rule.matching.predicates(&self.pod, context) {
+                trace.step(Step::Predicate {
+                    name: predicate.name,
+                    wants: predicate.wants,
+                    found: predicate.found,
+                    held: predicate.held,
+                });
+            }
+            if daemon {
+                trace.step(Step::Predicate {
+                    name: "owner",
+                    wants: "any owner but a DaemonSet".to_owned(),
+                    found: Skip::DaemonSetPod.reason().to_owned(),
+                    held: false,
+                });
+            }
+        }
+        !daemon && rule.matching.holds(&self.pod, context)
+    }
+
+    fn enforce<T: Trace>(&mut self, rule: &'a Rule, context: &mut Context<'a>, trace: &mut T) -> Option<Rejection> {
+        let before = self.draft.clone();
+        let Attempt { mut applied, failure } = attempt(rule, &self.pod, context, &mut self.draft, trace);
+        match failure {
+            None => {
+                for what in &self.draft.overridden()[before.overridden().len()..] {
+                    self.warnings.push(format!("rule {}: {what}", rule.name));
+                }
+                if rule.annotate {
+                    record(&applied, &mut self.draft);
+                }
+            }
+            Some(Failure::Error(cause, message)) if rule.on_error.verdict(cause) == Verdict::Admit => {
+                self.draft = before;
+                applied.route = None;
+                self.warnings.push(format!(
+                    "Pod {} was let through as it is: rule {} could not place it: {message}",
+                    self.pod.display_name(),
+                    rule.name
+                ));
+            }
+            Some(failure) => {
+                let (cause, message) = self.refusal(rule, &failure);
+                self.applied.push(applied);
+                return Some(Rejection {
+                    rule: Some(rule.name.clone()),
+                    cause,
+                    message,
+                });
+            }
+        }
+        self.applied.push(applied);
+        None
+    }
+
+    fn shadow<T: Trace>(&mut self, rule: &'a Rule, context: &mut Context<'a>, trace: &mut T) {
+        let mut draft = self.draft.clone();
+        let Attempt { mut applied, failure } = attempt(rule, &self.pod, context, &mut draft, trace);
+        let now = self.draft.patch();
+        let mut shadowed = Shadowed {
+            applied: applied.clone(),
+            patch: Vec::new(),
+            differs: false,
+            rejection: None,
+        };
+        match failure {
+            None => {
+                if rule.annotate {
+                    record(&applied, &mut draft);
+                }
+                shadowed.patch = draft.patch();
+                shadowed.differs = shadowed.patch != now;
+                if shadowed.differs {
+                    let changes: Vec<String> = shadowed
+                        .patch
+                        .iter()
+                        .filter(|operation| !now.contains(operation))
+                        .map(|operation| match &operation.value {
+                            Some(value) => format!("{} {}", operation.path, serde_json::Value::from(value)),
+                            None => format!("no {}", operation.path),
+                        })
+                        .collect();
+                    self.warnings
+                        .push(format!("shadowed rule {} would set {}", rule.name, changes.join(", ")));
+                }
+            }
+            Some(Failure::Error(cause, message)) if rule.on_error.verdict(cause) == Verdict::Admit => {
+                applied.route = None;
+                shadowed.applied = applied;
+                self.warnings
+                    .push(format!("shadowed rule {} could not place the Pod: {message}", rule.name));
+            }
+            Some(failure) => {
+                let (_, message) = self.refusal(rule, &failure);
+                self.warnings
+                    .push(format!("shadowed rule {} would refuse the Pod: {message}", rule.name));
+                shadowed.differs = true;
+                shadowed.rejection = Some(message);
+            }
+        }
+        self.shadowed.push(shadowed);
+    }
+
+    /// The cause and the words of a refusal.
+    fn refusal(&self, rule: &Rule, failure: &Failure) -> (&'static str, String) {
+        let annotation = rule.document.as_ref().map_or("", |document| document.annotation.0.as_str());
+        let (cause, message, advice) = match failure {
+            Failure::Conflict(message) => (
+                "conflict",
+                message,
+                "Take it out of the Pod template, or ask for onConflict: override in the rule".to_owned(),
+            ),
+            Failure::Error(cause, message) => {
+                let advice = match cause {
+                    Cause::MissingDocument | Cause::InvalidDocument => format!(
+                        "Annotate the Pod template with {annotation}: '{}'",
+                        rule.document_shape()
+                    ),
+                    Cause::MissingPath if !annotation.is_empty() => format!(
+                        "The rule reads the annotation {annotation} as {}",
+                        rule.document_shape()
+                    ),
+                    Cause::MissingOrdinal => {
+                        "Use a workload that numbers its Pods, or take the label off the Pod template".to_owned()
+                    }
+                    Cause::NoRoute => "Add a route with `when: otherwise` to the rule".to_owned(),
+                    Cause::MissingPath | Cause::InvalidValue => "Correct the Pod template or the rule".to_owned(),
+                };
+                (cause.name(), message, advice)
+            }
+        };
+        let message = format!(
+            "Pod {} carries the label {}, and rule {} cannot place it: {message}. {advice}.",
+            self.pod.display_name(),
+            carried(rule.gate.label.as_str(), &self.pod),
+            rule.name,
+        );
+        (cause, message)
+    }
+
+    /// Why no rule applies, with what each rule wants.
+    fn unmatched(&self) -> Rejection {
+        const SHOWN: usize = 3;
+        let gate = self.snapshot.gate.as_ref().map_or("", |gate| gate.label.as_str());
+        let enforcing: Vec<&Rule> = self
+            .snapshot
+            .rules
+            .iter()
+            .filter(|rule| rule.mode == Mode::Enforce)
+            .collect();
+        let mut reasons: Vec<String> = enforcing
+            .iter()
+            .take(SHOWN)
+            .map(|rule| format!("rule {} wants {}", rule.name, self.unmet(rule)))
+            .collect();
+        if enforcing.len() > SHOWN {
+            reasons.push(format!("{} more rules do not match either", enforcing.len() - SHOWN));
+        }
+        if reasons.is_empty() {
+            reasons.push("the policy has no enforcing rule".to_owned());
+        }
+        Rejection {
+            rule: None,
+            cause: "unmatched",
+            message: format!(
+                "Pod {} carries the label {}, and no rule places it: {}. Take the label off the Pod template, or ask for a rule that matches.",
+                self.pod.display_name(),
+                carried(gate, &self.pod),
+                reasons.join("; "),
+            ),
+        }
+    }
+
+    /// The first thing a rule wants that the Pod has not.
+    fn unmet(&self, rule: &'a Rule) -> String {
+        if !rule.gate.opens(self.pod.labels) {
+            return format!("the label {}", rule.gate);
+        }
+        let context = self.context(rule);
+        rule.matching
+            .predicates(&self.pod, &context)
+            .into_iter()
+            .find(|predicate| !predicate.held)
+            .map_or_else(
+                || format!("any owner but a DaemonSet, and it is {}", Skip::DaemonSetPod.reason()),
+                |predicate| format!("{}, and {}", predicate.wants, predicate.found),
+            )
+    }
+
+    fn finish(self, rejection: Option<Rejection>, skip: Option<Skip>) -> Decision {
+        let patch = if rejection.is_some() { Vec::new() } else { self.draft.patch() };
+        let outcome = if rejection.is_some() {
+            Outcome::Rejected
+        } else if !patch.is_empty() {
+            Outcome::Routed
+        } else if self.shadowed.iter().any(|shadowed| shadowed.differs) {
+            Outcome::Shadowed
+        } else if skip.is_some() {
+            Outcome::Skipped
+        } else {
+            Outcome::Unchanged
+        };
+        Decision {
+            outcome,
+            patch,
+            applied: self.applied,
+            shadowed: self.shadowed,
+            rejection,
+            skipped: skip,
+            warnings: self.warnings,
+        }
+    }
+}
+
+/// Takes a Pod through a rule that matches it: ordinal, document, route, spread, placements.
+fn attempt<'a, T: Trace>(
+    rule: &'a Rule,
+    pod: &Pod<'a, 'a>,
+    context: &mut Context<'a>,
+    draft: &mut Draft<'a>,
+    trace: &mut T,
+) -> Attempt {
+    let mut applied = Applied {
+        rule: rule.name.clone(),
+        route: None,
+        ordinal: None,
+        spread: None,
+        cause: None,
+    };
+    let failure = go(rule, pod, context, draft, &mut applied, trace).err();
+    if let Some(failure) = &failure {
+        if let Failure::Error(cause, _) = failure {
+            applied.cause = Some(*cause);
+        }
+        if T::ON {
+            let (Failure::Error(_, message) | Failure::Conflict(message)) = failure;
+            trace.step(Step::Failure {
+                message: message.clone(),
+            });
+        }
+    }
+    Attempt { applied, failure }
+}
+
+fn go<'a, T: Trace>(
+    rule: &'a Rule,
+    pod: &Pod<'a, 'a>,
+    context: &mut Context<'a>,
+    draft: &mut Draft<'a>,
+    applied: &mut Applied,
+    trace: &mut T,
+) -> Result<(), Failure> {
+    if let Some(ordinal) = &rule.ordinal {
+        let owner = rule.matching.owner.as_ref();
+        let asked = ordinal::Asked {
+            pod,
+            owner_name: owner.map_or_else(|| pod.owner.map(|owner| owner.name), |owner| owner.name(pod)),
+            context,
+        };
+        let ordinal = ordinal.find(&asked, trace)?;
+        applied.ordinal = Some(ordinal);
+        context.ordinal = Some(ordinal.into());
+    }
+    if let Some(document) = &rule.document {
+        let read = read_document(&document.annotation.0, pod);
+        if T::ON {
+            let problem = match &read {
+                Ok(_) => None,
+                Err(Failure::Error(_, message) | Failure::Conflict(message)) => Some(message.clone()),
+            };
+            trace.step(Step::Document {
+                annotation: document.annotation.0.clone(),
+                problem,
+            });
+        }
+        context.document = Some(read?);
+    }
+    let asked = condition::Asked {
+        ordinal: applied.ordinal,
+        context,
+    };
+    let taken = rule.routes.iter().enumerate().find(|(index, route)| {
+        let held = route.when.as_ref().is_none_or(|when| when.condition().holds(&asked));
+        if T::ON {
+            trace.step(Step::Route {
+                index: *index,
+                when: route.when.as_ref().map_or("always", condition::When::name).to_owned(),
+                held,
+            });
+        }
+        held
+    });
+    let Some((index, route)) = taken else {
+        let number = applied.ordinal.map_or_else(String::new, |ordinal| format!(" for ordinal {ordinal}"));
+        return Err(Failure::new(Cause::NoRoute, format!("no route holds{number}")));
+    };
+    applied.route = Some(index);
+    if let Some(spread) = &route.spread {
+        // A spread without an ordinal is an error when the policy loads.
+        let value = spread.choose(applied.ordinal.unwrap_or_default(), context)?;
+        let text = value.as_str().unwrap_or_default().to_owned();
+        if T::ON {
+            trace.step(Step::Spread { value: text.clone() });
+        }
+        applied.spread = Some(text);
+        context.spread = Some(value);
+    }
+    let scope = Scope {
+        context,
+        on_conflict: rule.on_conflict,
+        allow: &rule.allow,
+    };
+    for placement in &route.placements {
+        let before = if T::ON { draft.patch() } else { Vec::new() };
+        placement.place().place(&scope, draft)?;
+        if T::ON {
+            trace.step(Step::Placement {
+                name: placement.name(),
+                changed: draft.patch() != before,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn read_document<'a>(annotation: &str, pod: &Pod<'a, 'a>) -> Result<Node<'a>, Failure> {
+    let text = pod
+        .annotations
+        .get(annotation)
+        .ok_or_else(|| Failure::new(Cause::MissingDocument, format!("it has no annotation {annotation}")))?;
+    Node::parse(text).map_err(|error| {
+        Failure::new(
+            Cause::InvalidDocument,
+            format!("its annotation {annotation} is no JSON: {error}"),
+        )
+    })
+}
+
+/// Records the decision on the Pod, for a rule with `annotate: true`.
+fn record(applied: &Applied, draft: &mut Draft<'_>) {
+    const FIELD: Field<'static> = Field("metadata", "annotations");
+    let mut text = format!("rule={}", applied.rule);
+    if let Some(route) = applied.route {
+        text.push_str(&format!(" route={route}"));
+    }
+    if let Some(ordinal) = applied.ordinal {
+        text.push_str(&format!(" ordinal={ordinal}"));
+    }
+    if let Some(spread) = &applied.spread {
+        text.push_str(&format!(" spread={spread}"));
+    }
+    draft.set_member(FIELD, Cow::Borrowed(DECISION_ANNOTATION), Node::String(Cow::Owned(text)));
+}
+
+fn carried(label: &str, pod: &Pod<'_, '_>) -> String {
+    format!("{label}={}", pod.labels.get(label).unwrap_or_default())
+}
+
+fn gate_step(rule: &Rule, pod: &Pod<'_, '_>, held: bool) -> Step {
+    Step::Predicate {
+        name: "gate",
+        wants: format!("label {}", rule.gate),
+        found: pod.labels.get(&rule.gate.label).map_or_else(
+            || format!("no {}", rule.gate.label),
+            |value| format!("{}={value}", rule.gate.label),
+        ),
+        held,
+    }
+}
+
+fn object<'a, const N: usize>(members: [(&'static str, Node<'a>); N]) -> Node<'a> {
+    Node::Object(
+        members
+            .into_iter()
+            .map(|(name, value)| (Cow::Borrowed(name), value))
+            .collect(),
+    )
+}

@@ -1,0 +1,132 @@
+//! The Pod as it would be: placements edit it, and the difference to the Pod is the patch.
+//!
+//! Only the fields that a placement touches are copied. A field here is a member of `metadata` or `spec`.
+
+use std::borrow::Cow;
+
+use super::failure::Failure;
+use super::node::Node;
+use super::patch::{PatchOperation, diff, push_token};
+use super::rule::OnConflict;
+
+/// A copy-on-write view of a Pod.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft<'a> {
+    pod: &'a Node<'a>,
+    fields: Vec<(Field<'a>, Option<Node<'a>>)>,
+    /// What a rule with `onConflict: reject` has settled: no later rule may change it, or admitting the Pod again would
+    /// be refused.
+    claims: Vec<String>,
+    /// What was replaced, for those who set it.
+    overridden: Vec<String>,
+}
+
+/// A member of `metadata` or `spec`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Field<'a>(pub(crate) &'a str, pub(crate) &'a str);
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(pod: &'a Node<'a>) -> Self {
+        Self {
+            pod,
+            fields: Vec::new(),
+            claims: Vec::new(),
+            overridden: Vec::new(),
+        }
+    }
+
+    /// A field as it stands in the draft; `null` is absent.
+    pub(crate) fn get(&self, field: Field<'_>) -> Option<&Node<'a>> {
+        match self.fields.iter().find(|(touched, _)| *touched == field) {
+            Some((_, node)) => node.as_ref(),
+            None => self.pod.at(&[field.0, field.1]),
+        }
+        .filter(|node| !node.is_null())
+    }
+
+    /// A field to change.
+    pub(crate) fn edit(&mut self, field: Field<'a>) -> &mut Option<Node<'a>> {
+        let at = match self.fields.iter().position(|(touched, _)| *touched == field) {
+            Some(at) => at,
+            None => {
+                let node = self.pod.at(&[field.0, field.1]).filter(|node| !node.is_null()).cloned();
+                self.fields.push((field, node));
+                self.fields.len() - 1
+            }
+        };
+        &mut self.fields[at].1
+    }
+
+    /// Sets a member of an object field.
+    pub(crate) fn set_member(&mut self, field: Field<'a>, name: Cow<'a, str>, value: Node<'a>) {
+        self.edit(field).get_or_insert_with(|| Node::Object(Vec::new())).set(name, value);
+    }
+
+    /// Whether `wanted` may be written where `current` stands, and what is to be said about it. `what` names the place.
+    pub(crate) fn settle(
+        &mut self,
+        what: &str,
+        current: Option<&Node<'_>>,
+        wanted: &Node<'_>,
+        on_conflict: OnConflict,
+    ) -> Result<bool, Failure> {
+        let write = match current.filter(|current| !current.is_null()) {
+            None => true,
+            Some(current) if current == wanted => false,
+            Some(current) => {
+                let shown = |node: &Node<'_>| match node {
+                    Node::String(text) => text.clone().into_owned(),
+                    other => serde_json::Value::from(other).to_string(),
+                };
+                let (old, new) = (shown(current), shown(wanted));
+                match on_conflict {
+                    OnConflict::Keep => return Ok(false),
+                    OnConflict::Reject => {
+                        return Err(Failure::Conflict(format!(
+                            "its {what} is already {old}, and the rule wants {new}"
+                        )));
+                    }
+                    OnConflict::Override | OnConflict::Replace if self.claims.iter().any(|claim| claim == what) => {
+                        return Err(Failure::Conflict(format!(
+                            "an earlier rule settled its {what} as {old}, and this one wants {new}"
+                        )));
+                    }
+                    OnConflict::Override | OnConflict::Replace => {
+                        self.overridden.push(format!("{what} {old} was replaced by {new}"));
+                        true
+                    }
+                }
+            }
+        };
+        if on_conflict == OnConflict::Reject {
+            self.claims.push(what.to_owned());
+        }
+        Ok(write)
+    }
+
+    /// True where an earlier rule with `onConflict: reject` settled this place.
+    pub(crate) fn is_claimed(&self, what: &str) -> bool {
+        self.claims.iter().any(|claim| claim == what)
+    }
+
+    pub(crate) fn note_override(&mut self, what: String) {
+        self.overridden.push(what);
+    }
+
+    /// What was replaced so far.
+    pub(crate) fn overridden(&self) -> &[String] {
+        &self.overridden
+    }
+
+    /// What turns the Pod into the draft.
+    pub(crate) fn patch(&self) -> Vec<PatchOperation> {
+        let mut patch = Vec::new();
+        for (field, node) in &self.fields {
+            let mut path = String::new();
+            push_token(&mut path, field.0);
+            push_token(&mut path, field.1);
+            diff(self.pod.at(&[field.0, field.1]), node.as_ref(), &mut path, &mut patch);
+        }
+        patch
+    }
+}

@@ -1,0 +1,471 @@
+//! A JSON value that borrows its strings from the text it was read from, and the [`Projection`] that says which of its
+//! fields are worth reading at all.
+//!
+//! An AdmissionReview of some kilobytes holds a few dozen bytes that a policy looks at. Reading only those, without
+//! copying them, is what keeps a decision near the cost of scanning the bytes once.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use jsonpath_rust::query::queryable::Queryable;
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Number;
+
+/// The members of a JSON object, in the order of the text.
+pub type Members<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
+
+/// A JSON value whose strings are borrowed from the text wherever the text holds them unescaped.
+#[derive(Clone, Debug, Default)]
+pub enum Node<'a> {
+    /// `null`
+    #[default]
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// Any JSON number.
+    Number(Number),
+    /// A string.
+    String(Cow<'a, str>),
+    /// An array.
+    Array(Vec<Node<'a>>),
+    /// An object; two objects with the same members in another order are equal.
+    Object(Members<'a>),
+}
+
+/// Which part of a JSON value is read. Everything else is skipped without being built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Projection {
+    /// All of it.
+    Whole,
+    /// Only these members, sorted by name. Of an array nothing is read but that it is one.
+    Fields(Vec<(Box<str>, Projection)>),
+}
+
+impl Projection {
+    /// Nothing but the kind of value that stands there.
+    pub const fn nothing() -> Self {
+        Self::Fields(Vec::new())
+    }
+
+    /// Adds the whole value at `path` (member names from the root) to what is read.
+    pub fn want<S: AsRef<str>>(&mut self, path: &[S]) {
+        self.put(path, Self::Whole);
+    }
+
+    /// Sets what is read at `path`, unless everything there is read already.
+    pub fn put<S: AsRef<str>>(&mut self, path: &[S], wanted: Self) {
+        let Self::Fields(fields) = self else { return };
+        let Some((first, rest)) = path.split_first() else {
+            *self = wanted;
+            return;
+        };
+        let first = first.as_ref();
+        let at = match fields.binary_search_by(|(name, _)| name.as_ref().cmp(first)) {
+            Ok(at) => at,
+            Err(at) => {
+                fields.insert(at, (first.into(), Self::nothing()));
+                at
+            }
+        };
+        fields[at].1.put(rest, wanted);
+    }
+
+    fn find(&self, name: &str) -> Option<&Projection> {
+        match self {
+            Self::Whole => Some(self),
+            Self::Fields(fields) if fields.len() <= 8 => fields
+                .iter()
+                .find(|(field, _)| field.as_ref() == name)
+                .map(|(_, projection)| projection),
+            Self::Fields(fields) => fields
+                .binary_search_by(|(field, _)| field.as_ref().cmp(name))
+                .ok()
+                .map(|at| &fields[at].1),
+        }
+    }
+}
+
+impl<'a> Node<'a> {
+    /// Reads a whole JSON text. A repeated member name is an error.
+    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let node = Seed(&Projection::Whole).deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(node)
+    }
+
+    /// The member of that name, where this is an object that has one.
+    pub fn get(&self, name: &str) -> Option<&Self> {
+        self.members()
+            .iter()
+            .find(|(member, _)| member == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The value at a path of member names.
+    pub fn at(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, name| node.get(name))
+    }
+
+    /// The members, where this is an object; none otherwise.
+    pub fn members(&self) -> &[(Cow<'a, str>, Node<'a>)] {
+        match self {
+            Self::Object(members) => members,
+            _ => &[],
+        }
+    }
+
+    /// The text, where this is a string.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// True for `null`, which Kubernetes takes as absent.
+    pub const fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// What kind of value this is, with its article, for messages.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+
+    /// The same value, owning all its strings.
+    pub fn into_owned(self) -> Node<'static> {
+        match self {
+            Self::Null => Node::Null,
+            Self::Bool(value) => Node::Bool(value),
+            Self::Number(value) => Node::Number(value),
+            Self::String(value) => Node::String(Cow::Owned(value.into_owned())),
+            Self::Array(items) => Node::Array(items.into_iter().map(Node::into_owned).collect()),
+            Self::Object(members) => Node::Object(
+                members
+                    .into_iter()
+                    .map(|(name, value)| (Cow::Owned(name.into_owned()), value.into_owned()))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Sets a member of an object; what is no object becomes one.
+    pub fn set(&mut self, name: Cow<'a, str>, value: Node<'a>) {
+        if !matches!(self, Self::Object(_)) {
+            *self = Self::Object(Vec::new());
+        }
+        if let Self::Object(members) = self {
+            match members.iter_mut().find(|(member, _)| *member == name) {
+                Some((_, old)) => *old = value,
+                None => members.push((name, value)),
+            }
+        }
+    }
+}
+
+impl PartialEq for Node<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Number(a), Self::Number(b)) => a == b || a.as_f64() == b.as_f64() && a.is_f64() != b.is_f64(),
+            (Self::String(a), Self::String(b)) => a == b,
+            (Self::Array(a), Self::Array(b)) => a == b,
+            (Self::Object(a), Self::Object(_)) => {
+                a.len() == other.members().len() && a.iter().all(|(name, value)| other.get(name) == Some(value))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<serde_json::Value> for Node<'static> {
+    fn from(value: serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Null => Self::Null,
+            serde_json::Value::Bool(value) => Self::Bool(value),
+            serde_json::Value::Number(value) => Self::Number(value),
+            serde_json::Value::String(value) => Self::String(Cow::Owned(value)),
+            serde_json::Value::Array(items) => Self::Array(items.into_iter().map(Into::into).collect()),
+            serde_json::Value::Object(members) => Self::Object(
+                members
+                    .into_iter()
+                    .map(|(name, value)| (Cow::Owned(name), value.into()))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+impl From<&Node<'_>> for serde_json::Value {
+    fn from(node: &Node<'_>) -> Self {
+        match node {
+            Node::Null => Self::Null,
+            Node::Bool(value) => Self::Bool(*value),
+            Node::Number(value) => Self::Number(value.clone()),
+            Node::String(value) => Self::String(value.clone().into_owned()),
+            Node::Array(items) => Self::Array(items.iter().map(Into::into).collect()),
+            Node::Object(members) => Self::Object(
+                members
+                    .iter()
+                    .map(|(name, value)| (name.clone().into_owned(), value.into()))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+impl Serialize for Node<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(value) => value.serialize(serializer),
+            Self::String(value) => serializer.serialize_str(value),
+            Self::Array(items) => serializer.collect_seq(items),
+            Self::Object(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (name, value) in members {
+                    map.serialize_entry(name, value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+/// Reads what a [`Projection`] wants of the value that comes next.
+pub(crate) struct Seed<'p>(pub(crate) &'p Projection);
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Node<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Node<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Node::Number(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(Node::Number(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(Number::from_f64(value).map_or(Node::Null, Node::Number))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Node::String(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Node::String(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut array = Vec::new();
+        if *self.0 == Projection::Whole {
+            while let Some(item) = items.next_element_seed(Seed(self.0))? {
+                array.push(item);
+            }
+        } else {
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+        }
+        Ok(Node::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members: Members<'de> = Vec::new();
+        let mut seen = Seen::default();
+        while let Some(key) = map.next_key_seed(Key(self.0))? {
+            match key {
+                Wanted::No => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Wanted::Yes(name, projection) => {
+                    if !seen.first_time(&name, &members) {
+                        return Err(de::Error::custom(format_args!("the key {name:?} is repeated")));
+                    }
+                    let value = map.next_value_seed(Seed(projection))?;
+                    members.push((name, value));
+                }
+            }
+        }
+        Ok(Node::Object(members))
+    }
+}
+
+/// Finds repeated keys: by looking through few, by a set for many, so that no text makes it quadratic.
+#[derive(Default)]
+struct Seen<'a>(HashSet<Cow<'a, str>>);
+
+impl<'a> Seen<'a> {
+    const FEW: usize = 24;
+
+    fn first_time(&mut self, name: &Cow<'a, str>, members: &Members<'a>) -> bool {
+        if members.len() < Self::FEW {
+            return !members.iter().any(|(member, _)| member == name);
+        }
+        if self.0.is_empty() {
+            self.0.extend(members.iter().map(|(member, _)| member.clone()));
+        }
+        self.0.insert(name.clone())
+    }
+}
+
+enum Wanted<'de, 'p> {
+    No,
+    Yes(Cow<'de, str>, &'p Projection),
+}
+
+struct Key<'p>(&'p Projection);
+
+impl<'de, 'p> DeserializeSeed<'de> for Key<'p> {
+    type Value = Wanted<'de, 'p>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de, 'p> Visitor<'de> for Key<'p> {
+    type Value = Wanted<'de, 'p>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a member name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(match self.0.find(name) {
+            Some(projection) => Wanted::Yes(Cow::Borrowed(name), projection),
+            None => Wanted::No,
+        })
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(match self.0.find(name) {
+            Some(projection) => Wanted::Yes(Cow::Owned(name.to_owned()), projection),
+            None => Wanted::No,
+        })
+    }
+}
+
+impl From<&str> for Node<'_> {
+    fn from(value: &str) -> Self {
+        Self::String(Cow::Owned(value.to_owned()))
+    }
+}
+
+impl From<String> for Node<'_> {
+    fn from(value: String) -> Self {
+        Self::String(Cow::Owned(value))
+    }
+}
+
+impl From<bool> for Node<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Node<'_> {
+    fn from(value: i64) -> Self {
+        Self::Number(value.into())
+    }
+}
+
+impl From<u64> for Node<'_> {
+    fn from(value: u64) -> Self {
+        Self::Number(value.into())
+    }
+}
+
+impl From<f64> for Node<'_> {
+    fn from(value: f64) -> Self {
+        Number::from_f64(value).map_or(Self::Null, Self::Number)
+    }
+}
+
+impl<'a> From<Vec<Node<'a>>> for Node<'a> {
+    fn from(items: Vec<Node<'a>>) -> Self {
+        Self::Array(items)
+    }
+}
+
+/// Lets jsonpath-rust walk a borrowed value in place.
+impl Queryable for Node<'_> {
+    fn get(&self, key: &str) -> Option<&Self> {
+        Node::get(self, key)
+    }
+
+    fn as_array(&self) -> Option<&Vec<Self>> {
+        match self {
+            Self::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    fn as_object(&self) -> Option<Vec<(&str, &Self)>> {
+        match self {
+            Self::Object(members) => Some(members.iter().map(|(name, value)| (name.as_ref(), value)).collect()),
+            _ => None,
+        }
+    }
+
+    fn as_str(&self) -> Option<&str> {
+        Node::as_str(self)
+    }
+
+    fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Number(value) => value.as_i64(),
+            _ => None,
+        }
+    }
+
+    fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Number(value) => value.as_f64(),
+            _ => None,
+        }
+    }
+
+    fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    fn null() -> Self {
+        Self::Null
+    }
+}

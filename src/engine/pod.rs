@@ -1,0 +1,118 @@
+//! What the engine reads of every Pod: its name, labels, annotations and controlling owner.
+
+use std::borrow::Cow;
+
+use super::node::{Members, Node};
+
+/// The string members of `metadata.labels` or `metadata.annotations`.
+#[derive(Clone, Copy, Debug)]
+pub struct Labels<'n, 'a>(&'n [(Cow<'a, str>, Node<'a>)]);
+
+impl<'n, 'a> Labels<'n, 'a> {
+    /// The value of a key.
+    pub fn get(self, key: &str) -> Option<&'n str> {
+        self.0
+            .iter()
+            .find(|(member, _)| member == key)
+            .and_then(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = (&'n str, &'n str)> {
+        self.0.iter().filter_map(|(key, value)| Some((key.as_ref(), value.as_str()?)))
+    }
+}
+
+/// The owner that controls a Pod: the one reference with `controller: true`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner<'n> {
+    /// `StatefulSet`, `Job` …
+    pub kind: &'n str,
+    /// `apps`, `batch` …; empty for the core group.
+    pub group: &'n str,
+    /// The owner's name.
+    pub name: &'n str,
+}
+
+/// A view of a Pod.
+#[derive(Clone, Copy, Debug)]
+pub struct Pod<'n, 'a> {
+    /// The Pod itself.
+    pub node: &'n Node<'a>,
+    /// `request.namespace`: the Pod's own may be empty.
+    pub namespace: &'n str,
+    /// `metadata.name`, or the prefix of `metadata.generateName` where that is still empty.
+    pub name: &'n str,
+    /// True where `name` is the prefix of a name yet to be made.
+    pub name_is_prefix: bool,
+    /// `metadata.labels`
+    pub labels: Labels<'n, 'a>,
+    /// `metadata.annotations`
+    pub annotations: Labels<'n, 'a>,
+    /// The controlling owner.
+    pub owner: Option<Owner<'n>>,
+}
+
+const NO_MEMBERS: &Members<'static> = &Vec::new();
+
+impl<'n, 'a> Pod<'n, 'a> {
+    /// Looks at a Pod.
+    pub fn new(node: &'n Node<'a>, namespace: &'n str) -> Self {
+        let metadata = node.get("metadata");
+        let text = |name: &str| {
+            metadata
+                .and_then(|metadata| metadata.get(name))
+                .and_then(Node::as_str)
+                .unwrap_or_default()
+        };
+        let members = |name: &str| Labels(metadata.and_then(|metadata| metadata.get(name)).map_or(NO_MEMBERS, Node::members));
+        let name = text("name");
+        let owner = match metadata.and_then(|metadata| metadata.get("ownerReferences")) {
+            Some(Node::Array(owners)) => owners
+                .iter()
+                .find(|owner| matches!(owner.get("controller"), Some(Node::Bool(true))))
+                .map(|owner| {
+                    let text = |name: &str| owner.get(name).and_then(Node::as_str).unwrap_or_default();
+                    let group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);
+                    Owner {
+                        kind: text("kind"),
+                        group,
+                        name: text("name"),
+                    }
+                }),
+            _ => None,
+        };
+        Self {
+            node,
+            namespace,
+            name: if name.is_empty() { text("generateName") } else { name },
+            name_is_prefix: name.is_empty(),
+            labels: members("labels"),
+            annotations: members("annotations"),
+            owner,
+        }
+    }
+
+    /// `namespace/name`, with a star where the API server has yet to make the rest of the name.
+    pub fn display_name(&self) -> String {
+        let star = if self.name_is_prefix { "*" } else { "" };
+        format!("{}/{}{star}", self.namespace, self.name)
+    }
+
+    /// True where the kubelet made this Pod from a file: no admission can change it.
+    pub fn is_mirror(&self) -> bool {
+        self.annotations.get("kubernetes.io/config.mirror").is_some()
+    }
+
+    /// The Node it is already bound to, which bypasses the scheduler.
+    pub fn node_name(&self) -> Option<&'n str> {
+        self.node
+            .at(&["spec", "nodeName"])
+            .and_then(Node::as_str)
+            .filter(|name| !name.is_empty())
+    }
+
+    /// True where a DaemonSet controls it: its own affinity pins it to one Node.
+    pub fn is_daemon(&self) -> bool {
+        self.owner.is_some_and(|owner| owner.kind == "DaemonSet" && owner.group == "apps")
+    }
+}

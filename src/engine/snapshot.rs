@@ -1,0 +1,161 @@
+//! One compiled generation of a policy: all that decides about a Pod, and nothing that changes.
+
+use std::sync::Arc;
+
+use super::gate::Gate;
+use super::index::Index;
+use super::node::Projection;
+use super::path::{Path, Root};
+use super::rule::{Rule, Verdict};
+
+/// Where a rule with `annotate: true` records its decision on the Pod.
+pub const DECISION_ANNOTATION: &str = "label-router/decision";
+
+/// Compiled rules, with the index that finds them and the projection that says what they read.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(crate) gate: Option<Gate>,
+    pub(crate) unmatched: Verdict,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) index: Index,
+    projection: Projection,
+    reads_user: bool,
+    generation: Arc<str>,
+}
+
+impl Snapshot {
+    /// Compiles rules. `gate` is the file's, for `unmatched`; `generation` tells this snapshot from others.
+    pub fn new(gate: Option<Gate>, unmatched: Verdict, rules: Vec<Rule>, generation: &str) -> Self {
+        let mut projection = Projection::nothing();
+        let mut reads_user = false;
+        for path in [
+            &["metadata", "name"] as &[&str],
+            &["metadata", "generateName"],
+            &["metadata", "ownerReferences"],
+            &["metadata", "annotations", "kubernetes.io/config.mirror"],
+            &["spec", "nodeName"],
+        ] {
+            projection.want(path);
+        }
+        if let Some(gate) = &gate {
+            projection.want(&["metadata", "labels", &gate.label]);
+        }
+        for rule in &rules {
+            want_rule(rule, &mut projection);
+            let mut see = |path: &Path| {
+                for reads in path.reads() {
+                    match reads.root {
+                        Root::Pod => projection.want(&reads.names),
+                        Root::Request => {
+                            reads_user |= reads.names.first().is_none_or(|name| name == "userInfo");
+                        }
+                        Root::Owner | Root::Ordinal | Root::Document | Root::Spread => {}
+                    }
+                }
+            };
+            rule.paths(&mut see);
+        }
+        Self {
+            gate,
+            unmatched,
+            index: Index::new(&rules),
+            rules,
+            projection,
+            reads_user,
+            generation: generation.into(),
+        }
+    }
+
+    /// What of a Pod some rule reads.
+    pub fn projection(&self) -> &Projection {
+        &self.projection
+    }
+
+    /// True where some rule reads `$.request.userInfo`.
+    pub fn reads_user(&self) -> bool {
+        self.reads_user
+    }
+
+    /// The rules, in their order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Tells this snapshot from those of other policies.
+    pub fn generation(&self) -> &str {
+        &self.generation
+    }
+}
+
+fn want_rule(rule: &Rule, projection: &mut Projection) {
+    projection.want(&["metadata", "labels", &rule.gate.label]);
+    for key in rule.matching.labels.iter().flat_map(super::label_selector::LabelSelector::keys) {
+        projection.want(&["metadata", "labels", key]);
+    }
+    for source in rule.ordinal.iter().flat_map(|ordinal| &ordinal.from) {
+        if let Some(key) = source.reader().label() {
+            projection.want(&["metadata", "labels", key]);
+        }
+        if let Some(key) = source.reader().annotation() {
+            projection.want(&["metadata", "annotations", key]);
+        }
+    }
+    if let Some(document) = &rule.document {
+        projection.want(&["metadata", "annotations", &document.annotation.0]);
+    }
+    if rule.annotate {
+        projection.want(&["metadata", "annotations", DECISION_ANNOTATION]);
+    }
+    for placement in rule.routes.iter().flat_map(|route| &route.placements) {
+        for writes in placement.place().writes(rule.on_conflict) {
+            projection.want(&writes.path);
+        }
+    }
+}
+
+impl Rule {
+    /// Every path of the rule.
+    pub(crate) fn paths<'r>(&'r self, see: &mut dyn FnMut(&'r Path)) {
+        self.matching.where_.iter().flat_map(|paths| &paths.0).for_each(&mut *see);
+        for source in self.ordinal.iter().flat_map(|ordinal| &ordinal.from) {
+            source.reader().path().into_iter().for_each(&mut *see);
+        }
+        for route in &self.routes {
+            if let Some(when) = &route.when {
+                when.condition().paths().iter().for_each(&mut *see);
+            }
+            if let Some(spread) = &route.spread {
+                spread.path().into_iter().for_each(&mut *see);
+                spread.templates().iter().flat_map(|template| template.paths()).for_each(&mut *see);
+            }
+            for placement in &route.placements {
+                placement
+                    .place()
+                    .templates(&mut |template| template.paths().for_each(&mut *see));
+            }
+        }
+    }
+
+    /// What the rule's document looks like, by the paths that read it: for those who have to write one.
+    pub(crate) fn document_shape(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        let mut list = false;
+        self.paths(&mut |path| {
+            for reads in path.reads().iter().filter(|reads| reads.root == Root::Document) {
+                match reads.names.first() {
+                    Some(name) if !names.contains(&name.as_str()) => names.push(name),
+                    Some(_) => {}
+                    None => list = true,
+                }
+            }
+        });
+        match names.as_slice() {
+            [] if list => "[\"…\", \"…\"]".to_owned(),
+            [] => "JSON".to_owned(),
+            names => {
+                let members: Vec<String> = names.iter().map(|name| format!("{name:?}: \"…\"")).collect();
+                format!("{{{}}}", members.join(", "))
+            }
+        }
+    }
+}
