@@ -2,4 +2,27 @@
 
 pub mod admission;
 pub mod engine;
+pub mod notice;
 pub mod policy;
+
+#[cfg(feature = "server")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "commands read files and the environment"
+)]
+pub mod cli;
+#[cfg(feature = "server")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the server reads the environment and the clock"
+)]
+pub mod serve;
+#[cfg(feature = "server")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this is where files are read"
+)]
+pub mod source;

@@ -1,16 +1,50 @@
-//! What a user writes, as text.
+//! What a user writes, as text: read, checked as a whole, and compiled.
+//!
+//! [`load`] reports every problem at once, each at its line and column. A ConfigMap manifest that carries policies is read
+//! as readily as a policy; several texts add up.
+
+mod check;
+mod diagnostics;
+mod located;
+mod mask;
+mod model;
+mod read;
+mod schema;
+mod text;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+pub use diagnostics::{Diagnostic, Diagnostics, Severity};
+pub use schema::schema;
 
 use crate::engine::Snapshot;
+use crate::engine::gate::Gate;
+use crate::engine::problem::Problem;
+use crate::engine::rule::{self, Verdict};
+use crate::engine::suggest;
+use crate::notice::Notify;
+use crate::notice::sinks::{ForType, Settings, SinkSettings, SinkSpec};
+use check::{Finding, Standing};
+use located::{Place, child};
+use model::{RoutingPolicy, Rule};
+use read::{Fault, read};
+use text::Unit;
 
 /// The policy that is served when none is given.
 pub const DEFAULT: &str = include_str!("default.yaml");
+
+/// Above this a policy is warned about: `kubectl apply` keeps a copy in an annotation, which has this limit.
+const LARGE: usize = 256 * 1024;
 
 /// The text of a policy and the name by which people know where it stands.
 #[derive(Clone, Debug)]
 pub struct PolicyText {
     /// The file's name as it was given, for diagnostics.
     pub file: String,
-    /// What it holds.
+    /// What it holds: a policy, or a ConfigMap manifest that carries some.
     pub text: String,
 }
 
@@ -19,15 +53,379 @@ pub struct PolicyText {
 pub struct Compiled {
     /// What decides.
     pub snapshot: Snapshot,
+    /// Where people are told.
+    pub sinks: Vec<SinkSpec>,
+    /// Which rule tells which sinks, in the order of the snapshot's rules.
+    pub notify: Vec<Option<Notify>>,
     /// What is harmless and should be known.
     pub warnings: Diagnostics,
 }
 
-/// Problems of a policy, all at once.
-#[derive(Clone, Debug, Default)]
-pub struct Diagnostics;
-
 /// Reads, checks and compiles a policy: every problem at once.
-pub fn load(_texts: &[PolicyText]) -> Result<Compiled, Diagnostics> {
-    Err(Diagnostics)
+pub fn load(texts: &[PolicyText]) -> Result<Compiled, Diagnostics> {
+    let mut loading = Loading::default();
+    let mut masked = Vec::new();
+    for (file, text) in texts.iter().enumerate() {
+        let read = text::read(file, text);
+        masked.push(Arc::from(read.masked));
+        loading.units.extend(read.units);
+        for (problem, place) in read.problems {
+            loading.found.push((Severity::Error, problem, file, place));
+        }
+        if text.text.len() > LARGE {
+            let problem = Problem::new(
+                "large-policy",
+                format!("this has {} KiB: a ConfigMap holds 1 MiB, and `kubectl apply` 256 KiB", text.text.len() / 1024),
+                "split it, or apply it with --server-side",
+            );
+            loading.found.push((Severity::Warning, problem, file, 0..0));
+        }
+    }
+    if texts.is_empty() {
+        let problem = Problem::new("empty-policy", "there is no policy file", "name at least one");
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.push(Diagnostic::new(Severity::Error, problem, "", &Arc::from(""), 0..0));
+        return Err(diagnostics);
+    }
+    loading.heads();
+    loading.rules();
+    loading.sinks();
+    loading.check();
+    loading.finish(texts, &masked)
+}
+
+#[derive(Default)]
+struct Loading {
+    units: Vec<Unit>,
+    found: Vec<(Severity, Problem, usize, Place)>,
+    gate: Option<Gate>,
+    /// Where the file's gate and `unmatched` are said first.
+    said: [Option<usize>; 2],
+    unmatched: Option<Verdict>,
+    /// The rules that could be read, with their unit and place in it.
+    rules: Vec<(usize, usize, Rule)>,
+    /// True where some rule could not be read: what it uses is not known.
+    rules_missing: bool,
+    sinks: Vec<(usize, usize, SinkSpec)>,
+    /// Every sink's name, readable or not.
+    sink_names: Vec<String>,
+}
+
+impl Loading {
+    fn fault(&mut self, unit: usize, fault: Fault) {
+        let at = &self.units[unit];
+        let place = if fault.at_key {
+            at.places.key(&fault.pointer)
+        } else {
+            at.places.value(&fault.pointer)
+        };
+        let place = at.outer(place);
+        self.found.push((Severity::Error, fault.problem, at.file, place));
+    }
+
+    fn finding(&mut self, unit: usize, finding: Finding) {
+        let at = &self.units[unit];
+        let place = match &finding.text {
+            Some(text) => {
+                let inside = format!("${{{text}}}");
+                let place = at.places.text_below(&finding.pointer, text);
+                if place == at.places.value(&finding.pointer) {
+                    at.places.text_below(&finding.pointer, &inside)
+                } else {
+                    place
+                }
+            }
+            None => at.places.value(&finding.pointer),
+        };
+        let place = at.outer(place);
+        let severity = if finding.is_error { Severity::Error } else { Severity::Warning };
+        self.found.push((severity, finding.problem, at.file, place));
+    }
+
+    /// Reads what stands beside rules and sinks.
+    fn heads(&mut self) {
+        for unit in 0..self.units.len() {
+            let mut head = self.units[unit].value.clone();
+            if let Some(members) = head.as_object_mut() {
+                for list in ["rules", "sinks"] {
+                    if members.remove(list).is_some_and(|value| !value.is_array() && !value.is_null()) {
+                        let pointer = child("", list);
+                        self.finding(
+                            unit,
+                            Finding::error(&pointer, "wrong-type", format!("{list} is no list"), "start each entry with a dash"),
+                        );
+                    }
+                }
+            }
+            let (policy, faults) = read::<RoutingPolicy>(&head, "");
+            for fault in faults {
+                self.fault(unit, fault);
+            }
+            let Some(policy) = policy else { continue };
+            let fields = [("gate", policy.gate.is_some()), ("unmatched", policy.unmatched.is_some())];
+            for (index, (field, said)) in fields.into_iter().enumerate() {
+                match (said, self.said[index]) {
+                    (true, Some(first)) => {
+                        let file = self.units[first].file;
+                        self.finding(
+                            unit,
+                            Finding::error(
+                                &child("", field),
+                                "said-twice",
+                                format!("{field} is said in two files"),
+                                format!("it is said first in file {} of those given; keep one", file + 1),
+                            ),
+                        );
+                    }
+                    (true, None) => self.said[index] = Some(unit),
+                    (false, _) => {}
+                }
+            }
+            self.gate = self.gate.take().or(policy.gate);
+            self.unmatched = self.unmatched.or(policy.unmatched);
+        }
+    }
+
+    fn rules(&mut self) {
+        for unit in 0..self.units.len() {
+            for (index, value) in entries(&self.units[unit].value, "rules").into_iter().enumerate() {
+                let (rule, faults) = read::<Rule>(&value, &format!("/rules/{index}"));
+                for fault in faults {
+                    self.fault(unit, fault);
+                }
+                match rule {
+                    Some(rule) => self.rules.push((unit, index, rule)),
+                    None => self.rules_missing = true,
+                }
+            }
+        }
+    }
+
+    fn sinks(&mut self) {
+        for unit in 0..self.units.len() {
+            for (index, value) in entries(&self.units[unit].value, "sinks").into_iter().enumerate() {
+                let pointer = format!("/sinks/{index}");
+                self.sink_names
+                    .extend(value.get("name").and_then(Value::as_str).map(str::to_owned));
+                match sink(value, &pointer) {
+                    Ok(spec) => self.sinks.push((unit, index, spec)),
+                    Err(faults) => {
+                        for fault in faults {
+                            self.fault(unit, fault);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything that is about more than one piece.
+    fn check(&mut self) {
+        let mut findings: Vec<(usize, Finding)> = Vec::new();
+        let standing: Vec<Standing<'_>> = self
+            .rules
+            .iter()
+            .map(|(unit, index, rule)| Standing {
+                rule,
+                unit: *unit,
+                index: *index,
+            })
+            .collect();
+        for at in &standing {
+            let own = check::rule(at.rule, &format!("/rules/{}", at.index), self.gate.as_ref());
+            findings.extend(own.into_iter().map(|finding| (at.unit, finding)));
+        }
+        let about_rules = check::writes_what_is_read(&standing, self.gate.as_ref())
+            .into_iter()
+            .chain(check::unreachable(&standing));
+        findings.extend(about_rules.map(|(at, finding)| (standing[at].unit, finding)));
+        for (at, first) in check::repeated(standing.iter().map(|at| at.rule.name.0.as_str())) {
+            let Standing { rule, unit, index } = standing[at];
+            findings.push((
+                unit,
+                Finding::error(
+                    &format!("/rules/{index}/name"),
+                    "duplicate-name",
+                    format!("two rules are called {}", rule.name.0),
+                    format!("rule {} of all has the name already; rename one", first + 1),
+                ),
+            ));
+        }
+        for (at, first) in check::repeated(self.sinks.iter().map(|(_, _, sink)| sink.name.as_str())) {
+            let (unit, index, sink) = &self.sinks[at];
+            findings.push((
+                *unit,
+                Finding::error(
+                    &format!("/sinks/{index}/name"),
+                    "duplicate-name",
+                    format!("two sinks are called {}", sink.name),
+                    format!("sink {} of all has the name already; rename one", first + 1),
+                ),
+            ));
+        }
+        self.check_sink_names(&standing, &mut findings);
+        let nothing_to_do = self.rules.is_empty() && !self.rules_missing && !self.units.is_empty();
+        for (unit, finding) in findings {
+            self.finding(unit, finding);
+        }
+        if nothing_to_do && self.found.iter().all(|(severity, ..)| *severity == Severity::Warning) {
+            self.finding(
+                0,
+                Finding::error("/rules", "no-rules", "the policy has no rules", "add one under `rules`"),
+            );
+        }
+    }
+
+    fn check_sink_names(&self, standing: &[Standing<'_>], findings: &mut Vec<(usize, Finding)>) {
+        let mut used: Vec<&str> = Vec::new();
+        for Standing { rule, unit, index } in standing {
+            let named = rule.notify.iter().flat_map(|notify| &notify.sinks).enumerate();
+            for (at, name) in named {
+                used.push(name);
+                if !self.sink_names.contains(name) {
+                    let near = suggest::closest(name, self.sink_names.iter().map(String::as_str));
+                    findings.push((
+                        *unit,
+                        Finding::error(
+                            &format!("/rules/{index}/notify/sinks/{at}"),
+                            "undeclared-sink",
+                            format!("no sink is called {name}"),
+                            near.map_or_else(
+                                || "declare it under `sinks`".to_owned(),
+                                |near| format!("did you mean {near}?"),
+                            ),
+                        ),
+                    ));
+                }
+            }
+        }
+        if self.rules_missing {
+            return;
+        }
+        for (unit, index, sink) in self.sinks.iter().filter(|(_, _, sink)| !used.contains(&sink.name.as_str())) {
+            findings.push((
+                *unit,
+                Finding::warning(
+                    &format!("/sinks/{index}/name"),
+                    "unused-sink",
+                    format!("no rule tells the sink {}", sink.name),
+                    "name it under `notify` of a rule, or delete it",
+                ),
+            ));
+        }
+    }
+
+    fn finish(self, texts: &[PolicyText], masked: &[Arc<str>]) -> Result<Compiled, Diagnostics> {
+        let mut diagnostics = Diagnostics::default();
+        for (severity, problem, file, place) in self.found {
+            diagnostics.push(Diagnostic::new(severity, problem, &texts[file].file, &masked[file], place));
+        }
+        let files: Vec<String> = texts.iter().map(|text| text.file.clone()).collect();
+        diagnostics.sort(&files);
+        if diagnostics.errors() > 0 {
+            return Err(diagnostics);
+        }
+        let mut rules = Vec::with_capacity(self.rules.len());
+        let mut notify = Vec::with_capacity(self.rules.len());
+        for (_, _, rule) in self.rules {
+            // `check` has made sure that there is one of the two.
+            let Some(gate) = rule.gate.or_else(|| self.gate.clone()) else { continue };
+            notify.push(rule.notify);
+            rules.push(rule::Rule {
+                name: rule.name.0.into(),
+                gate,
+                matching: rule.matching,
+                mode: rule.mode,
+                ordinal: rule.ordinal,
+                document: rule.document,
+                routes: rule.routes,
+                on_conflict: rule.on_conflict,
+                on_error: rule.on_error,
+                allow: rule.allow,
+                continues: rule.continues,
+                annotate: rule.annotate,
+            });
+        }
+        Ok(Compiled {
+            snapshot: Snapshot::new(self.gate, self.unmatched.unwrap_or_default(), rules, &generation(texts)),
+            sinks: self.sinks.into_iter().map(|(_, _, sink)| sink).collect(),
+            notify,
+            warnings: diagnostics,
+        })
+    }
+}
+
+/// The entries of a list in a policy.
+fn entries(value: &Value, list: &str) -> Vec<Value> {
+    value.get(list).and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// Reads a sink: what all types have, then what its own type has.
+fn sink(mut value: Value, pointer: &str) -> Result<SinkSpec, Vec<Fault>> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Common {
+        name: model::RuleName,
+        #[serde(rename = "type")]
+        _kind: String,
+        #[serde(default)]
+        required: bool,
+    }
+    struct ReadSettings<'v>(&'v Value, &'v str);
+    impl ForType for ReadSettings<'_> {
+        type Output = (Option<Settings>, Vec<Fault>);
+
+        fn run<T: SinkSettings + Into<Settings>>(self) -> Self::Output {
+            let (settings, faults) = read::<T>(self.0, self.1);
+            (settings.map(Into::into), faults)
+        }
+    }
+    let (common, mut faults) = read::<Common>(&value, pointer);
+    let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(members) = value.as_object_mut() {
+        for name in ["name", "type", "required"] {
+            members.remove(name);
+        }
+    }
+    let settings = match Settings::for_type(&kind, ReadSettings(&value, pointer)) {
+        Some((settings, own)) => {
+            faults.extend(own);
+            settings
+        }
+        None if kind.is_empty() => None,
+        None => {
+            let near = suggest::closest(&kind, Settings::NAMES.iter().copied());
+            faults.push(Fault {
+                pointer: child(pointer, "type"),
+                at_key: false,
+                problem: Problem::new(
+                    "unknown-value",
+                    format!("{kind:?} is no type of sink"),
+                    near.map_or_else(
+                        || format!("choose one of {}", Settings::NAMES.join(", ")),
+                        |near| format!("did you mean {near}?"),
+                    ),
+                ),
+            });
+            None
+        }
+    };
+    match (common, settings) {
+        (Some(common), Some(settings)) if faults.is_empty() => Ok(SinkSpec {
+            name: common.name.0,
+            required: common.required,
+            settings,
+        }),
+        _ => Err(faults),
+    }
+}
+
+/// Tells a policy from others: the start of the SHA-256 of its texts, in hexadecimal.
+fn generation(texts: &[PolicyText]) -> String {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(text.text.len().to_be_bytes());
+        hash.update(text.text.as_bytes());
+    }
+    hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }

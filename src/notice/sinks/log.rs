@@ -1,0 +1,17 @@
+//! `log`: A line in the log of label-router.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{SinkSettings, Url, Value};
+
+/// A line in the log of label-router.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Log {}
+
+impl SinkSettings for Log {
+    fn url(&self) -> Option<&Value<Url>> {
+        None
+    }
+}

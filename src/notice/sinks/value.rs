@@ -1,0 +1,110 @@
+//! A setting that may be secret: written out, or named by an environment variable or a file. It never prints.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+
+use crate::engine::problem::Problem;
+
+/// A setting that stands in the policy, an environment variable or a file. Its `Debug` hides what stands in the policy.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Value<T> {
+    /// Written in the policy.
+    Literal(T),
+    /// The name of an environment variable of the server.
+    Env(String),
+    /// The path of a file on the server; a line break at its end does not count.
+    File(String),
+}
+
+impl<T> fmt::Debug for Value<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(_) => formatter.write_str("<secret>"),
+            Self::Env(name) => write!(formatter, "env {name}"),
+            Self::File(path) => write!(formatter, "file {path}"),
+        }
+    }
+}
+
+/// An http or https URL, which holds the token of most chat robots.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Url {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        // The text is a secret, so that the message cannot repeat it.
+        match rest {
+            Some(rest) if !rest.is_empty() && !text.contains(char::is_whitespace) => Ok(Self(text)),
+            _ => Err(Problem::new(
+                "bad-url",
+                "this is no http or https URL",
+                "write the whole URL, or {env: NAME} or {file: PATH}",
+            )
+            .into_error()),
+        }
+    }
+}
+
+impl JsonSchema for Url {
+    fn schema_name() -> Cow<'static, str> {
+        "Url".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^https?://." })
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Value<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrPlace<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for TextOrPlace<T> {
+            type Value = Value<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string, {env: NAME} or {file: PATH}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Value<T>, E> {
+                T::deserialize(de::value::StrDeserializer::new(text)).map(Value::Literal)
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Value<T>, A::Error> {
+                let Place { env, file } = Place::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                match (env, file) {
+                    (Some(name), None) => Ok(Value::Env(name)),
+                    (None, Some(path)) => Ok(Value::File(path)),
+                    _ => Err(Problem::new("two-choices", "exactly one of `env` and `file`", "keep one of them").into_error()),
+                }
+            }
+        }
+        deserializer.deserialize_any(TextOrPlace(std::marker::PhantomData))
+    }
+}
+
+/// Where a value stands that is not in the policy.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    /// The name of an environment variable of the server.
+    env: Option<String>,
+    /// The path of a file on the server.
+    file: Option<String>,
+}
+
+impl<T: JsonSchema> JsonSchema for Value<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}Value", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let literal = generator.subschema_for::<T>();
+        let place = generator.subschema_for::<Place>();
+        json_schema!({ "anyOf": [literal, place] })
+    }
+}

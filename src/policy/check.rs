@@ -1,0 +1,368 @@
+//! What is wrong with a policy as a whole, although each piece of it could be read.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::located::child;
+use super::model::Rule;
+use crate::engine::condition::covered;
+use crate::engine::gate::Gate;
+use crate::engine::interpolation::Template;
+use crate::engine::path::{Path, Reads, Root};
+use crate::engine::placement::Writes;
+use crate::engine::problem::Problem;
+use crate::engine::rule::Mode;
+
+/// A problem, with whether it is an error, and where: the text to point at, at or below a pointer.
+pub(super) struct Finding {
+    pub(super) is_error: bool,
+    pub(super) problem: Problem,
+    pub(super) pointer: String,
+    /// The text to point at, where it is not the pointer's own.
+    pub(super) text: Option<String>,
+}
+
+impl Finding {
+    pub(super) fn error(pointer: &str, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            is_error: true,
+            problem: Problem::new(code, message, hint),
+            pointer: pointer.to_owned(),
+            text: None,
+        }
+    }
+
+    pub(super) fn warning(pointer: &str, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            is_error: false,
+            ..Self::error(pointer, code, message, hint)
+        }
+    }
+
+    fn at(mut self, text: &str) -> Self {
+        self.text = Some(text.to_owned());
+        self
+    }
+}
+
+/// Checks one rule by itself. `pointer` is where it stands.
+pub(super) fn rule(rule: &Rule, pointer: &str, file_gate: Option<&Gate>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if rule.gate.is_none() && file_gate.is_none() {
+        findings.push(Finding::error(
+            &child(pointer, "name"),
+            "no-gate",
+            format!("no gate for rule {}: it would act on every Pod of the cluster", rule.name.0),
+            "write `gate: {label: …}` for the file or the rule",
+        ));
+    }
+    if rule.routes.is_empty() {
+        findings.push(Finding::error(
+            &child(pointer, "routes"),
+            "empty-list",
+            format!("rule {} has no routes", rule.name.0),
+            "add a route with a placement",
+        ));
+    }
+    phases(rule, pointer, &mut findings);
+    needs_ordinal(rule, pointer, &mut findings);
+    let conditions: Vec<_> = rule.routes.iter().map(|route| route.when.as_ref()).collect();
+    for index in covered(&conditions) {
+        let route = format!("{pointer}/routes/{index}");
+        findings.push(Finding::error(
+            &if rule.routes[index].when.is_some() { child(&route, "when") } else { route },
+            "covered-route",
+            "this route is never taken: those before it take all of its Pods",
+            "delete it, or put it before them",
+        ));
+    }
+    for source in rule.ordinal.iter().flat_map(|ordinal| &ordinal.from) {
+        if let Some(problem) = source.reader().warning() {
+            findings.push(Finding {
+                is_error: false,
+                problem,
+                pointer: format!("{pointer}/ordinal"),
+                text: source.reader().path().map(|path| path.text().to_owned()),
+            });
+        }
+    }
+    if rule.document.is_some() && !reads_document(rule) {
+        findings.push(Finding::warning(
+            &child(pointer, "document"),
+            "unused-document",
+            format!("nothing in rule {} reads $.document", rule.name.0),
+            "delete `document`, or use ${$.document…}; until then a Pod without the annotation is refused for nothing",
+        ));
+    }
+    findings
+}
+
+fn reads_document(rule: &Rule) -> bool {
+    let mut found = false;
+    each_path(rule, &mut |path, _, _| {
+        found |= path.reads().iter().any(|reads| reads.root == Root::Document);
+    });
+    found
+}
+
+/// The phase in which a path is evaluated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Match,
+    Ordinal,
+    Route,
+    Spread,
+    Placement { has_spread: bool },
+}
+
+/// Every path of a rule, with the phase in which it is evaluated and the pointer, relative to the rule, below which it
+/// stands.
+fn each_path<'r>(rule: &'r Rule, see: &mut dyn FnMut(&'r Path, Phase, String)) {
+    for path in rule.matching.where_.iter().flat_map(|paths| &paths.0) {
+        see(path, Phase::Match, "/match".to_owned());
+    }
+    for source in rule.ordinal.iter().flat_map(|ordinal| &ordinal.from) {
+        if let Some(path) = source.reader().path() {
+            see(path, Phase::Ordinal, "/ordinal".to_owned());
+        }
+    }
+    for (index, route) in rule.routes.iter().enumerate() {
+        let pointer = format!("/routes/{index}");
+        for path in route.when.iter().flat_map(|when| when.condition().paths()) {
+            see(path, Phase::Route, format!("{pointer}/when"));
+        }
+        if let Some(spread) = &route.spread {
+            let paths = spread.templates().iter().flat_map(Template::paths);
+            for path in spread.path().into_iter().chain(paths) {
+                see(path, Phase::Spread, format!("{pointer}/spread"));
+            }
+        }
+        for placement in &route.placements {
+            let phase = Phase::Placement {
+                has_spread: route.spread.is_some(),
+            };
+            let pointer = format!("{pointer}/{}", placement.name());
+            placement.place().templates(&mut |template| {
+                for path in template.paths() {
+                    see(path, phase, pointer.clone());
+                }
+            });
+        }
+    }
+}
+
+/// Paths that read what is not there yet, or never.
+fn phases(rule: &Rule, pointer: &str, findings: &mut Vec<Finding>) {
+    each_path(rule, &mut |path, phase, below| {
+        for reads in path.reads() {
+            let root = reads.root;
+            let early = matches!(phase, Phase::Match | Phase::Ordinal);
+            let (code, message, hint) = match root {
+                Root::Pod | Root::Owner | Root::Request => continue,
+                Root::Ordinal | Root::Document if early => (
+                    "later-phase",
+                    format!("{path} reads $.{}, which is found only after this", root.name()),
+                    "match and ordinal read $.pod, $.owner and $.request; use the condition of a route instead",
+                ),
+                Root::Spread if early || matches!(phase, Phase::Route | Phase::Spread) => (
+                    "later-phase",
+                    format!("{path} reads $.spread, which is chosen only after this"),
+                    "only placements can read $.spread",
+                ),
+                Root::Ordinal if rule.ordinal.is_none() => (
+                    "needs-ordinal",
+                    format!("{path} reads $.ordinal, and the rule finds none"),
+                    "add `ordinal: {from: [podIndexLabel, podName]}` to the rule",
+                ),
+                Root::Document if rule.document.is_none() => (
+                    "needs-document",
+                    format!("{path} reads $.document, and the rule names none"),
+                    "add `document: {annotation: …}` to the rule",
+                ),
+                Root::Spread if phase == (Phase::Placement { has_spread: false }) => (
+                    "needs-spread",
+                    format!("{path} reads $.spread, and the route has none"),
+                    "add `spread: {values: […]}` to the route",
+                ),
+                Root::Ordinal | Root::Document | Root::Spread => continue,
+            };
+            findings.push(locate(
+                Finding::error(&format!("{pointer}{below}"), code, message, hint),
+                path,
+            ));
+        }
+    });
+}
+
+/// Points at the text that holds a path: the path itself, or `${path}`.
+fn locate(finding: Finding, path: &Path) -> Finding {
+    finding.at(path.text())
+}
+
+fn needs_ordinal(rule: &Rule, pointer: &str, findings: &mut Vec<Finding>) {
+    if rule.ordinal.is_some() {
+        return;
+    }
+    for (index, route) in rule.routes.iter().enumerate() {
+        let needs = [
+            ("when", route.when.as_ref().is_some_and(|when| {
+                // `otherwise` holds without one; `where` looks at something else.
+                when.name() != "otherwise" && when.condition().ordinals().is_some()
+            })),
+            ("spread", route.spread.is_some()),
+        ];
+        for (field, _) in needs.into_iter().filter(|(_, needed)| *needed) {
+            findings.push(Finding::error(
+                &format!("{pointer}/routes/{index}/{field}"),
+                "needs-ordinal",
+                format!("this looks at the ordinal, and rule {} finds none", rule.name.0),
+                "add `ordinal: {from: [podIndexLabel, podName]}` to the rule",
+            ));
+        }
+    }
+}
+
+/// A rule and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Standing<'r> {
+    pub(super) rule: &'r Rule,
+    pub(super) unit: usize,
+    pub(super) index: usize,
+}
+
+/// Placements that write what some gate, match, `where`, ordinal, document or `${…}` reads: admitting the patched Pod again
+/// would decide otherwise. Found for each rule, with the rule's place among all.
+pub(super) fn writes_what_is_read(rules: &[Standing<'_>], file_gate: Option<&Gate>) -> Vec<(usize, Finding)> {
+    let mut readers: BTreeMap<Vec<String>, (bool, String)> = BTreeMap::new();
+    let mut add = |names: &[&str], exact: bool, reader: String| {
+        let key: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        readers.entry(key).or_insert((exact, reader));
+    };
+    if let Some(gate) = file_gate {
+        add(&["metadata", "labels", &gate.label], true, "the file's gate".to_owned());
+    }
+    for Standing { rule, .. } in rules {
+        let name = &rule.name.0;
+        if let Some(gate) = &rule.gate {
+            add(&["metadata", "labels", &gate.label], true, format!("the gate of rule {name}"));
+        }
+        for key in rule.matching.labels.iter().flat_map(|labels| labels.keys()) {
+            add(&["metadata", "labels", key], true, format!("the match of rule {name}"));
+        }
+        for source in rule.ordinal.iter().flat_map(|ordinal| &ordinal.from) {
+            let reader = || format!("the ordinal of rule {name}");
+            if let Some(key) = source.reader().label() {
+                add(&["metadata", "labels", key], true, reader());
+            }
+            if let Some(key) = source.reader().annotation() {
+                add(&["metadata", "annotations", key], true, reader());
+            }
+        }
+        if let Some(document) = &rule.document {
+            add(
+                &["metadata", "annotations", &document.annotation.0],
+                true,
+                format!("the document of rule {name}"),
+            );
+        }
+        each_path(rule, &mut |path, _, _| {
+            for Reads { names, exact, .. } in path.reads().iter().filter(|reads| reads.root == Root::Pod) {
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                add(&names, *exact, format!("{path} in rule {name}"));
+            }
+        });
+    }
+    let mut findings = Vec::new();
+    for (standing, Standing { rule, index, .. }) in rules.iter().enumerate() {
+        if rule.mode == Mode::Shadow {
+            continue;
+        }
+        for (route_index, route) in rule.routes.iter().enumerate() {
+            for placement in &route.placements {
+                let writes = placement.place().writes(rule.on_conflict);
+                let found = writes.iter().find_map(|writes| Some((writes, reader_of(&readers, writes)?)));
+                let Some((writes, (certain, reader))) = found else { continue };
+                let pointer = format!("/rules/{index}/routes/{route_index}/{}", placement.name());
+                let message = format!(
+                    "this {} /{}, which is read by {reader}",
+                    if certain { "writes" } else { "may write" },
+                    writes.path.join("/"),
+                );
+                let hint = "admitting the Pod again would decide otherwise; read something that no rule writes";
+                findings.push((
+                    standing,
+                    if certain {
+                        Finding::error(&pointer, "writes-what-is-read", message, hint)
+                    } else {
+                        Finding::warning(&pointer, "writes-what-is-read", message, hint)
+                    },
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// Who reads a place that is written, or something around or below it, and whether that is certain.
+fn reader_of<'r>(readers: &'r BTreeMap<Vec<String>, (bool, String)>, writes: &Writes) -> Option<(bool, &'r str)> {
+    // Read at or around what is written.
+    for length in (1..=writes.path.len()).rev() {
+        if let Some((exact, reader)) = readers.get(&writes.path[..length]) {
+            return Some((*exact && writes.exact, reader));
+        }
+    }
+    // Read below what is written.
+    readers
+        .range(writes.path.clone()..)
+        .take_while(|(names, _)| names.starts_with(&writes.path))
+        .map(|(_, (exact, reader))| (*exact && writes.exact, reader.as_str()))
+        .next()
+}
+
+/// Enforcing rules that come after one that takes all of their Pods.
+pub(super) fn unreachable(rules: &[Standing<'_>]) -> Vec<(usize, Finding)> {
+    let takes_all = |rule: &Rule| {
+        let matching = &rule.matching;
+        let any = matching.namespaces.is_none()
+            && matching.names.is_none()
+            && matching.labels.is_none()
+            && matching.owner.is_none()
+            && matching.where_.is_none();
+        any && rule.mode == Mode::Enforce && !rule.continues
+    };
+    let mut found = Vec::new();
+    for (standing, later) in rules.iter().enumerate() {
+        let earlier = rules[..standing]
+            .iter()
+            .find(|earlier| takes_all(earlier.rule) && earlier.rule.gate == later.rule.gate);
+        if let Some(earlier) = earlier {
+            found.push((
+                standing,
+                Finding::warning(
+                    &format!("/rules/{}/name", later.index),
+                    "unreachable-rule",
+                    format!(
+                        "rule {} is never reached: rule {} before it matches every Pod of the same gate",
+                        later.rule.name.0, earlier.rule.name.0
+                    ),
+                    "put it first, give the other a `match`, or let that one `continue`",
+                ),
+            ));
+        }
+    }
+    found
+}
+
+/// Names that stand more than once, each with the place of the first: `(place of the repetition, first place)`.
+pub(super) fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> Vec<(usize, usize)> {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut repeated = Vec::new();
+    for (at, name) in names.enumerate() {
+        match first.get(name) {
+            Some(first) => repeated.push((at, *first)),
+            None => {
+                first.insert(name, at);
+            }
+        }
+    }
+    repeated
+}

@@ -1,0 +1,70 @@
+//! Hides what may be a secret in a text that is shown, without moving anything else in it.
+
+use std::ops::Range;
+
+use super::located::is_secret_field;
+
+/// The text with the given places masked. Every byte keeps its offset.
+pub(super) fn mask(text: &str, places: &[Range<usize>]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for place in places {
+        for byte in bytes.get_mut(place.clone()).into_iter().flatten() {
+            if !matches!(byte, b'\n' | b'\r' | b' ') {
+                *byte = b'*';
+            }
+        }
+    }
+    // Whole characters were replaced by ASCII, so that this is UTF-8 still.
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// The places that may hold secrets in a text that is no YAML: the rest of a line behind a secret field, and the lines
+/// below it that are indented deeper.
+pub(super) fn secret_lines(text: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let mut deeper_than = None;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let blank = line.trim().is_empty();
+        if deeper_than.is_some_and(|field| indent > field || blank) {
+            places.push(at..at + line.len());
+        } else {
+            deeper_than = None;
+            if let Some(colon) = secret_field(line) {
+                places.push(at + colon + 1..at + line.len());
+                deeper_than = Some(indent);
+            }
+        }
+        at += line.len();
+    }
+    places
+}
+
+/// The colon behind the first secret field of a line.
+fn secret_field(line: &str) -> Option<usize> {
+    line.match_indices(':').map(|(at, _)| at).find(|at| {
+        let before = line[..*at].trim_end().trim_end_matches(['"', '\'']);
+        let start = before
+            .rfind(|character: char| !character.is_ascii_alphanumeric())
+            .map_or(0, |at| at + 1);
+        // The character before the name is a delimiter of any width.
+        is_secret_field(before.get(start..).unwrap_or_default())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_no_yaml_shows_no_secret() {
+        let text = "sinks:\n  - name: ops\n    \"url\": https://s/tøken\n    headers:\n      Authorization: Bearer x\n    required: [\n  - {type: slack, secret: s3}\n";
+        let masked = mask(text, &secret_lines(text));
+        assert_eq!(masked.len(), text.len());
+        for secret in ["https", "token", "Bearer", "s3"] {
+            assert!(!masked.contains(secret), "{masked}");
+        }
+        assert!(masked.contains("required: ["), "{masked}");
+    }
+}

@@ -1,0 +1,195 @@
+//! From texts to YAML values with places: a policy, or the policies that a ConfigMap manifest carries.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::PolicyText;
+use super::located::{Located, Place, Places, child, places};
+use super::mask::{mask, secret_lines};
+use crate::engine::problem::Problem;
+
+/// One policy text that could be read as YAML.
+pub(super) struct Unit {
+    /// Which of the given texts it stands in.
+    pub(super) file: usize,
+    pub(super) value: Value,
+    pub(super) places: Places,
+    embedding: Embedding,
+}
+
+/// How places of a policy become places of the text that it stands in.
+enum Embedding {
+    /// It is the text.
+    Whole,
+    /// It stands in a literal block scalar: where each of its lines starts in the text.
+    Lines { inner: Vec<usize>, outer: Vec<usize> },
+    /// It stands in a quoted or folded scalar, where lines do not correspond.
+    Scalar(Place),
+}
+
+/// What was read of one given text.
+pub(super) struct Read {
+    pub(super) units: Vec<Unit>,
+    pub(super) problems: Vec<Located>,
+    /// The text with what may be a secret masked.
+    pub(super) masked: String,
+}
+
+/// Reads one given text.
+pub(super) fn read(file: usize, text: &PolicyText) -> Read {
+    let text = text.text.strip_prefix('\u{feff}').unwrap_or(&text.text);
+    let mut units = Vec::new();
+    let mut problems = Vec::new();
+    let mut secrets: Vec<Range<usize>> = Vec::new();
+    if let Some((value, places)) = parse(text, &mut problems, &mut secrets) {
+        if value.get("kind").and_then(Value::as_str) == Some("ConfigMap") {
+            embedded(file, text, &value, &places, &mut units, &mut problems, &mut secrets);
+        } else {
+            units.push(Unit {
+                file,
+                value,
+                places,
+                embedding: Embedding::Whole,
+            });
+        }
+    }
+    Read {
+        units,
+        problems,
+        masked: mask(text, &secrets),
+    }
+}
+
+/// A text as a value with places; nothing where it is no YAML.
+fn parse(text: &str, problems: &mut Vec<Located>, secrets: &mut Vec<Range<usize>>) -> Option<(Value, Places)> {
+    let (mut places, found) = places(text);
+    secrets.append(&mut places.secrets);
+    let clean = found.is_empty();
+    problems.extend(found);
+    match serde_yaml::from_str(text) {
+        Ok(value) => {
+            let usable = clean || !problems.iter().any(|(problem, _)| problem.code == "empty-policy");
+            usable.then_some((value, places))
+        }
+        Err(error) => {
+            secrets.extend(secret_lines(text));
+            if clean {
+                let at = error.location().map_or(0, |location| location.index());
+                let problem = Problem::new(
+                    "yaml-syntax",
+                    "this is no YAML that a policy can be read from",
+                    "check the indentation, quotes and brackets here and on the line above",
+                );
+                problems.push((problem, at..at + 1));
+            }
+            None
+        }
+    }
+}
+
+fn embedded(
+    file: usize,
+    text: &str,
+    value: &Value,
+    outer: &Places,
+    units: &mut Vec<Unit>,
+    problems: &mut Vec<Located>,
+    secrets: &mut Vec<Range<usize>>,
+) {
+    let data: Vec<(&String, &str)> = value
+        .get("data")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key, value.as_str()?)))
+        .filter(|(key, _)| {
+            std::path::Path::new(key)
+                .extension()
+                .is_some_and(|extension| extension == "yaml" || extension == "yml")
+        })
+        .collect();
+    if data.is_empty() {
+        problems.push((
+            Problem::new(
+                "empty-policy",
+                "this ConfigMap carries no policy",
+                "put the policy under data, as a key that ends in .yaml",
+            ),
+            outer.key("/data"),
+        ));
+    }
+    for (key, inner) in data {
+        let pointer = child("/data", key);
+        let place = outer.value(&pointer);
+        let embedding = match outer.block(&pointer) {
+            Some(block) => lines(text, block.start, inner),
+            None => Embedding::Scalar(place),
+        };
+        let mut inner_problems = Vec::new();
+        let mut inner_secrets = Vec::new();
+        let parsed = parse(inner, &mut inner_problems, &mut inner_secrets);
+        problems.extend(inner_problems.into_iter().map(|(problem, place)| (problem, embedding.outer(place))));
+        secrets.extend(inner_secrets.into_iter().map(|place| embedding.outer(place)));
+        if let Some((value, places)) = parsed {
+            units.push(Unit {
+                file,
+                value,
+                places,
+                embedding,
+            });
+        }
+    }
+}
+
+/// Where the lines of a literal block scalar start, in it and around it.
+fn lines(text: &str, block: usize, inner: &str) -> Embedding {
+    let starts = |text: &str, from: usize| -> Vec<usize> {
+        std::iter::once(from)
+            .chain(text[from..].match_indices('\n').map(|(at, _)| from + at + 1))
+            .collect()
+    };
+    // The scalar's place may be its `|` or its first line of text.
+    let header = text[..block].rfind('\n').map_or(0, |at| at + 1);
+    let on_header = text[header..block].contains(':') || text[block..].starts_with('|');
+    let first = if on_header {
+        text[block..].find('\n').map_or(text.len(), |at| block + at + 1)
+    } else {
+        header
+    };
+    let indent = text[first..]
+        .lines()
+        .zip(inner.lines())
+        .find(|(_, inner)| !inner.trim().is_empty())
+        .map_or(0, |(outer, inner)| outer.len().saturating_sub(inner.len()));
+    Embedding::Lines {
+        inner: starts(inner, 0),
+        outer: starts(text, first).into_iter().map(|start| start + indent).collect(),
+    }
+}
+
+impl Embedding {
+    fn outer(&self, place: Place) -> Place {
+        match self {
+            Self::Whole => place,
+            Self::Scalar(scalar) => scalar.clone(),
+            Self::Lines { inner, outer } => {
+                let translate = |at: usize| {
+                    let line = inner.partition_point(|start| *start <= at).saturating_sub(1);
+                    outer
+                        .get(line)
+                        .or(outer.last())
+                        .map_or(at, |start| start + (at - inner[line]))
+                };
+                translate(place.start)..translate(place.end)
+            }
+        }
+    }
+}
+
+impl Unit {
+    /// A place of the policy as a place of the text it stands in.
+    pub(super) fn outer(&self, place: Place) -> Place {
+        self.embedding.outer(place)
+    }
+}
