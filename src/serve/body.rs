@@ -18,7 +18,9 @@ pub(super) enum NoBody {
 
 /// Reads a whole body of at most `limit` bytes within `time`. One that came in one piece, as most do, is not copied.
 pub(super) async fn read(body: Body, limit: usize, time: Duration) -> Result<Bytes, NoBody> {
-    tokio::time::timeout(time, collect(body, limit)).await.unwrap_or(Err(NoBody::TooSlow))
+    tokio::time::timeout(time, collect(body, limit))
+        .await
+        .unwrap_or(Err(NoBody::TooSlow))
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, NoBody> {
@@ -68,8 +70,16 @@ mod tests {
     use super::*;
 
     async fn read_pieces(pieces: &[&'static str], limit: usize) -> Result<Bytes, NoBody> {
-        let pieces: Vec<Result<Bytes, std::io::Error>> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).collect();
-        read(Body::from_stream(Pieces(pieces.into_iter())), limit, Duration::from_secs(5)).await
+        let pieces: Vec<Result<Bytes, std::io::Error>> = pieces
+            .iter()
+            .map(|piece| Ok(Bytes::from_static(piece.as_bytes())))
+            .collect();
+        read(
+            Body::from_stream(Pieces(pieces.into_iter())),
+            limit,
+            Duration::from_secs(5),
+        )
+        .await
     }
 
     struct Pieces(std::vec::IntoIter<Result<Bytes, std::io::Error>>);

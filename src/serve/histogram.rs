@@ -45,7 +45,10 @@ impl TypedMetric for DurationHistogram {
 
 impl EncodeMetric for DurationHistogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let bounds = BOUNDS.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64()).chain([f64::MAX]);
+        let bounds = BOUNDS
+            .iter()
+            .map(|bound| Duration::from_micros(*bound).as_secs_f64())
+            .chain([f64::INFINITY]);
         let counts = self.0.counts.iter().map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
@@ -68,7 +71,12 @@ mod tests {
         for microseconds in [0, 10, 11, 10_000_000, 10_000_001] {
             histogram.observe(Duration::from_micros(microseconds));
         }
-        let counts: Vec<u64> = histogram.0.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let counts: Vec<u64> = histogram
+            .0
+            .counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .collect();
         assert_eq!(counts[..2], [2, 1]);
         assert_eq!(counts[BOUNDS.len() - 1..], [1, 1]);
     }

@@ -40,7 +40,7 @@ struct BuildLabels {
 
 /// The metrics of a server.
 #[derive(Debug)]
-pub struct Metrics {
+pub(super) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     duration: DurationHistogram,
@@ -83,9 +83,17 @@ impl Metrics {
             "Admission requests that are being read, waiting or decided about",
             in_flight.clone(),
         );
-        registry.register("config_info", "The generation of the policy that is served", config.clone());
+        registry.register(
+            "config_info",
+            "The generation of the policy that is served",
+            config.clone(),
+        );
         registry.register("build_info", "The version of label-router", build.clone());
-        registry.register("panics", "Faults of label-router itself, answered with HTTP 500", panics.clone());
+        registry.register(
+            "panics",
+            "Faults of label-router itself, answered with HTTP 500",
+            panics.clone(),
+        );
         registry.register(
             "failed_handshakes",
             "Connections that ended before TLS was agreed on",
@@ -150,7 +158,10 @@ impl Metrics {
                 })
             })
         };
-        let rules = snapshot.rules().iter().map(|rule| (rule.name.clone(), counters(&rule.name)));
+        let rules = snapshot
+            .rules()
+            .iter()
+            .map(|rule| (rule.name.clone(), counters(&rule.name)));
         RequestCounters {
             by_rule: rules.collect(),
             no_rule: counters(""),

@@ -39,7 +39,11 @@ impl Identity {
             ),
             (None, None) => Self::make(),
             // The settings refuse one without the other when they are read; those made in code may hold it.
-            _ => bail!("a certificate needs its key: set {} and {}", choices("tls.cert"), choices("tls.key")),
+            _ => bail!(
+                "a certificate needs its key: set {} and {}",
+                choices("tls.cert"),
+                choices("tls.key")
+            ),
         }
     }
 
@@ -72,7 +76,11 @@ impl Identity {
         };
         // Finds now what else every handshake would.
         if let Err(error) = identity.server_config(MinVersion::Tls13) {
-            bail!("the key {} and the certificate {} cannot be used: {error}", key.display(), cert.display());
+            bail!(
+                "the key {} and the certificate {} cannot be used: {error}",
+                key.display(),
+                cert.display()
+            );
         }
         Ok(identity)
     }
@@ -100,9 +108,9 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(self.chain.clone(), self.key.clone_key())
             .map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    rustls::Error::General("the key does not belong to the certificate; were they renewed one without the other?".to_owned())
-                }
+                rustls::Error::InconsistentKeys(_) => rustls::Error::General(
+                    "the key does not belong to the certificate; were they renewed one without the other?".to_owned(),
+                ),
                 other => other,
             })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -138,7 +146,10 @@ mod tests {
         let key_file = put("tls.key", &key);
         let other = put("other.key", &other_key);
         let empty = put("empty.crt", "");
-        let broken = put("broken.crt", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
+        let broken = put(
+            "broken.crt",
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+        );
         let absent = directory.path().join("absent.crt");
         let cases = [
             (&absent, &key_file, "absent.crt: there is no such file"),
@@ -161,6 +172,9 @@ mod tests {
         let made = Identity::find(&settings, false).unwrap();
         assert!(!format!("{made:?}").contains(&format!("{:?}", made.key.secret_der())));
         let error = Identity::find(&settings, true).unwrap_err().to_string();
-        assert!(error.contains("--tls-cert") && error.contains("LABEL_ROUTER_TLS_KEY"), "{error}");
+        assert!(
+            error.contains("--tls-cert") && error.contains("LABEL_ROUTER_TLS_KEY"),
+            "{error}"
+        );
     }
 }

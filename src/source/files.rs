@@ -54,7 +54,9 @@ fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
         let entry = entry.map_err(|error| unreadable(directory, &error))?;
         let path = entry.path();
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let yaml = path
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml");
         // Follows links: every file of a mounted ConfigMap is one.
         if !hidden && yaml && !path.is_dir() {
             files.push(path);
@@ -73,10 +75,12 @@ fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
 fn unreadable(path: &Path, error: &io::Error) -> SourceError {
     let message = match error.kind() {
         io::ErrorKind::NotFound => {
-            "there is no such file or directory; check the path, and in a cluster that the volume is mounted there".to_owned()
+            "there is no such file or directory; check the path, and in a cluster that the volume is mounted there"
+                .to_owned()
         }
         io::ErrorKind::PermissionDenied => {
-            "this user may not read it; check its mode and owner, and in a cluster the Pod's runAsUser and fsGroup".to_owned()
+            "this user may not read it; check its mode and owner, and in a cluster the Pod's runAsUser and fsGroup"
+                .to_owned()
         }
         io::ErrorKind::IsADirectory => "it is a directory, and a file is needed; name the file in it".to_owned(),
         io::ErrorKind::NotADirectory => "a part of the path is a file, not a directory; check the path".to_owned(),
@@ -132,8 +136,11 @@ mod tests {
             (wrong, "save it as UTF-8"),
         ];
         for (path, advice) in cases {
-            let error = policy_files(&[path.clone()]).unwrap_err().to_string();
-            assert!(error.contains(&path.display().to_string()) && error.contains(advice), "{error}");
+            let error = policy_files(std::slice::from_ref(&path)).unwrap_err().to_string();
+            assert!(
+                error.contains(&path.display().to_string()) && error.contains(advice),
+                "{error}"
+            );
         }
         let empty = tempfile::tempdir().unwrap();
         let error = policy_files(&[empty.path().to_owned()]).unwrap_err().to_string();

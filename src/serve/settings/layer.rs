@@ -42,7 +42,11 @@ impl Layer {
                     .into_dict()
                     .unwrap_or_default()
             }
-            _ => return Err(wrong("a mapping of settings is expected, such as `listen: 0.0.0.0:8443`".to_owned())),
+            _ => {
+                return Err(wrong(
+                    "a mapping of settings is expected, such as `listen: 0.0.0.0:8443`".to_owned(),
+                ));
+            }
         };
         Ok(Self {
             metadata: Metadata::named(format!("the settings file {}", file.name))
@@ -63,7 +67,8 @@ impl Layer {
     /// Flags, by the names of settings.
     pub(super) fn flags(values: impl Iterator<Item = (&'static str, Value)>) -> Self {
         Self {
-            metadata: Metadata::named("the command line").interpolater(|_: &Profile, path: &[&str]| flag_name(&path.join("."))),
+            metadata: Metadata::named("the command line")
+                .interpolater(|_: &Profile, path: &[&str]| flag_name(&path.join("."))),
             settings: nested(values),
         }
     }
@@ -78,7 +83,9 @@ fn nested(values: impl Iterator<Item = (&'static str, Value)>) -> Dict {
                 settings.insert(name.to_owned(), value);
             }
             Some((group, member)) => {
-                let group = settings.entry(group.to_owned()).or_insert_with(|| Value::from(Dict::new()));
+                let group = settings
+                    .entry(group.to_owned())
+                    .or_insert_with(|| Value::from(Dict::new()));
                 if let Value::Dict(_, members) = group {
                     members.insert(member.to_owned(), value);
                 }
@@ -100,7 +107,11 @@ fn unknown(value: &Yaml, group: &str) -> Vec<String> {
         };
         let name = format!("{group}{key}");
         let inner = format!("{name}.");
-        let inside: Vec<&str> = known.iter().copied().filter(|known| known.starts_with(&inner)).collect();
+        let inside: Vec<&str> = known
+            .iter()
+            .copied()
+            .filter(|known| known.starts_with(&inner))
+            .collect();
         if known.contains(&name.as_str()) {
             continue;
         }
@@ -111,7 +122,9 @@ fn unknown(value: &Yaml, group: &str) -> Vec<String> {
             }
             continue;
         }
-        let here = known.iter().map(|known| known[group.len()..].split('.').next().unwrap_or_default());
+        let here = known
+            .iter()
+            .map(|known| known[group.len()..].split('.').next().unwrap_or_default());
         problems.push(match closest(key, here) {
             Some(meant) => format!("there is no setting {name}; did you mean {group}{meant}?"),
             None => format!("there is no setting {name}; there are {}", known.join(", ")),

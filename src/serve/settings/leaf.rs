@@ -74,7 +74,12 @@ pub(super) fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pa
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<PathBuf>, E> {
-            Ok(text.split(',').map(str::trim).filter(|path| !path.is_empty()).map(PathBuf::from).collect())
+            Ok(text
+                .split(',')
+                .map(str::trim)
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from)
+                .collect())
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<PathBuf>, A::Error> {
@@ -148,7 +153,9 @@ impl Leaf for ByteSize {
     const WANTS: &'static str = "a number of bytes from 1, such as 512Ki or 7Mi";
 
     fn read(text: &str) -> Option<Self> {
-        let unit = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+        let unit = text
+            .find(|character: char| !character.is_ascii_digit())
+            .unwrap_or(text.len());
         let (number, unit) = text.split_at(unit);
         let factor = match unit {
             "" => 1,
@@ -165,7 +172,10 @@ impl Leaf for ByteSize {
         [(30, "Gi"), (20, "Mi"), (10, "Ki")]
             .into_iter()
             .find(|(shift, _)| self.0 > 0 && self.0.trailing_zeros() >= *shift)
-            .map_or_else(|| self.0.to_string(), |(shift, unit)| format!("{}{unit}", self.0 >> shift))
+            .map_or_else(
+                || self.0.to_string(),
+                |(shift, unit)| format!("{}{unit}", self.0 >> shift),
+            )
     }
 }
 
@@ -261,7 +271,16 @@ mod tests {
 
     #[test]
     fn nonsense_is_none() {
-        for text in ["", "s", "10", "10 s", "-1s", "1d", "99999999999999999999s", "9999999999999999999h"] {
+        for text in [
+            "",
+            "s",
+            "10",
+            "10 s",
+            "-1s",
+            "1d",
+            "99999999999999999999s",
+            "9999999999999999999h",
+        ] {
             assert_eq!(Duration::read(text), None, "{text}");
         }
         for text in ["", "0", "7M", "7MiB", "-1", "99999999999Gi"] {

@@ -151,7 +151,7 @@ impl Settings {
             timeouts: Timeouts {
                 handshake: Duration::from_secs(5),
                 header: Duration::from_secs(5),
-                idle: Duration::from_secs(120),
+                idle: Duration::from_mins(2),
                 body: Duration::from_secs(5),
             },
             limits: Limits {
@@ -183,13 +183,16 @@ impl Settings {
             Some((*name, Value::from(value)))
         });
         figment = figment.merge(Layer::environment(environment));
-        let flags = flags.iter().filter(|(_, values)| !values.is_empty()).map(|(name, values)| {
-            let value = match values.as_slice() {
-                [one] if *name != "policy" => Value::from(one.as_str()),
-                several => Value::from(several.to_vec()),
-            };
-            (*name, value)
-        });
+        let flags = flags
+            .iter()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(name, values)| {
+                let value = match values.as_slice() {
+                    [one] if *name != "policy" => Value::from(one.as_str()),
+                    several => Value::from(several.to_vec()),
+                };
+                (*name, value)
+            });
         figment = figment.merge(Layer::flags(flags));
         let mut settings: Self = figment.extract().map_err(|error| {
             let problems = error.into_iter().map(|error| describe(&error));
@@ -226,7 +229,10 @@ impl Settings {
             ("timeouts.body", self.timeouts.body),
         ] {
             if value.is_zero() {
-                problems.push(format!("{} is 0, which leaves a client no time at all", origin(figment, name)));
+                problems.push(format!(
+                    "{} is 0, which leaves a client no time at all",
+                    origin(figment, name)
+                ));
             }
         }
         problems
@@ -256,7 +262,11 @@ impl std::error::Error for SettingsError {}
 
 /// The three ways to set something, for advice.
 pub fn choices(name: &str) -> String {
-    format!("{}, {} or {name} in the settings file", flag_name(name), variable_name(name))
+    format!(
+        "{}, {} or {name} in the settings file",
+        flag_name(name),
+        variable_name(name)
+    )
 }
 
 /// A setting's name in the environment.
@@ -284,7 +294,12 @@ fn describe(error: &figment::Error) -> String {
     match &error.metadata {
         Some(metadata) => {
             let profile = error.profile.clone().unwrap_or_default();
-            format!("{} in {}: {}", metadata.interpolate(&profile, &error.path), metadata.name, error.kind)
+            format!(
+                "{} in {}: {}",
+                metadata.interpolate(&profile, &error.path),
+                metadata.name,
+                error.kind
+            )
         }
         None => format!("{name}: {}", error.kind),
     }
@@ -295,7 +310,11 @@ fn origin(figment: &Figment, name: &str) -> String {
     match figment.find_metadata(name) {
         Some(metadata) => {
             let path: Vec<&str> = name.split('.').collect();
-            format!("{} in {}", metadata.interpolate(figment.profile(), &path), metadata.name)
+            format!(
+                "{} in {}",
+                metadata.interpolate(figment.profile(), &path),
+                metadata.name
+            )
         }
         None => name.to_owned(),
     }
@@ -341,7 +360,9 @@ mod tests {
 
     #[test]
     fn the_later_layer_stands() {
-        let file = file("listen: 127.0.0.1:1\nopsListen: 127.0.0.1:2\nlimits: {concurrency: 3, body: 1Mi}\ntls: {minVersion: 1.2}\n");
+        let file = file(
+            "listen: 127.0.0.1:1\nopsListen: 127.0.0.1:2\nlimits: {concurrency: 3, body: 1Mi}\ntls: {minVersion: 1.2}\n",
+        );
         let environment = |name: &str| match name {
             "LABEL_ROUTER_OPS_LISTEN" => Some("127.0.0.1:20".to_owned()),
             "LABEL_ROUTER_LIMITS_CONCURRENCY" => Some("30".to_owned()),
@@ -349,10 +370,7 @@ mod tests {
             "LABEL_ROUTER_LOG_LEVEL" => Some(String::new()),
             other => panic_unless_known(other),
         };
-        let flags = [
-            ("opsListen", vec!["127.0.0.1:200".to_owned()]),
-            ("log.format", vec![]),
-        ];
+        let flags = [("opsListen", vec!["127.0.0.1:200".to_owned()]), ("log.format", vec![])];
         let settings = Settings::load(&Settings::defaults(true), Some(&file), environment, &flags).unwrap();
         assert_eq!(settings.listen.port(), 1, "the file over the default");
         assert_eq!(settings.limits.concurrency.get(), 30, "the environment over the file");
@@ -367,8 +385,14 @@ mod tests {
 
     /// What Kubernetes puts into the environment for a Service must not even be looked at.
     fn panic_unless_known(variable: &str) -> Option<String> {
-        assert!(NAMES.iter().any(|name| variable_name(name) == variable), "{variable} was looked up");
-        assert!(!variable.ends_with("_PORT") && !variable.ends_with("_SERVICE_HOST"), "{variable}");
+        assert!(
+            NAMES.iter().any(|name| variable_name(name) == variable),
+            "{variable} was looked up"
+        );
+        assert!(
+            !variable.ends_with("_PORT") && !variable.ends_with("_SERVICE_HOST"),
+            "{variable}"
+        );
         None
     }
 
@@ -383,7 +407,10 @@ mod tests {
              settings.yaml: log is a group of settings: log.format, log.level"
         );
         let error = wrong("[]");
-        assert!(error.contains("settings.yaml: a mapping of settings is expected"), "{error}");
+        assert!(
+            error.contains("settings.yaml: a mapping of settings is expected"),
+            "{error}"
+        );
         assert!(wrong("listen: [").starts_with("settings.yaml: "));
         let empty = Settings::load(&Settings::default(), Some(&file("# nothing\n")), NOTHING, &[]).unwrap();
         assert_eq!(empty, Settings::default());
@@ -397,22 +424,32 @@ mod tests {
             "limits.concurrency in the settings file settings.yaml: \"0\" is not a whole number from 1"
         );
         let bad = |name: &str| (name == "LABEL_ROUTER_TLS_MIN_VERSION").then(|| "1.1".to_owned());
-        let error = Settings::load(&Settings::default(), None, bad, &[]).unwrap_err().to_string();
+        let error = Settings::load(&Settings::default(), None, bad, &[])
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             error,
             "LABEL_ROUTER_TLS_MIN_VERSION in the environment: \"1.1\" is not 1.2 or 1.3"
         );
         let flags = [("opsListen", vec!["8080".to_owned()])];
-        let error = Settings::load(&Settings::default(), None, NOTHING, &flags).unwrap_err().to_string();
-        assert!(error.starts_with("--ops-listen in the command line: \"8080\" is not an IP address"), "{error}");
+        let error = Settings::load(&Settings::default(), None, NOTHING, &flags)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("--ops-listen in the command line: \"8080\" is not an IP address"),
+            "{error}"
+        );
     }
 
     #[test]
     fn what_no_value_says_alone() {
         let flags = [("tls.cert", vec!["tls.crt".to_owned()])];
-        let error = Settings::load(&Settings::default(), None, NOTHING, &flags).unwrap_err().to_string();
+        let error = Settings::load(&Settings::default(), None, NOTHING, &flags)
+            .unwrap_err()
+            .to_string();
         assert!(
-            error.contains("--tls-cert in the command line stands alone") && error.contains("Set --tls-key, LABEL_ROUTER_TLS_KEY"),
+            error.contains("--tls-cert in the command line stands alone")
+                && error.contains("Set --tls-key, LABEL_ROUTER_TLS_KEY"),
             "{error}"
         );
         assert!(wrong("timeouts: {body: 0s}").starts_with("timeouts.body in the settings file settings.yaml is 0"));

@@ -1,0 +1,177 @@
+//! What every request shares, and the routes.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::{ArcSwap, Guard};
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::metrics::{Metrics, RequestCounters};
+use super::policy::Policy;
+use super::settings::Settings;
+use super::{mutate, ops};
+use crate::admission;
+use crate::engine::Snapshot;
+use crate::engine::node::Projection;
+
+/// One generation of the policy, with all that a request needs of it. A request takes it once, so that a reload changes no
+/// request midway.
+#[derive(Debug)]
+pub(super) struct Serving {
+    pub(super) snapshot: Snapshot,
+    /// What of an AdmissionReview the snapshot looks at.
+    pub(super) wanted: Projection,
+    pub(super) files: Vec<String>,
+    pub(super) requests: RequestCounters,
+}
+
+/// What every request shares.
+#[derive(Debug)]
+pub struct App {
+    serving: ArcSwap<Serving>,
+    pub(super) metrics: Metrics,
+    pub(super) settings: Settings,
+    permits: Semaphore,
+    listening: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl App {
+    /// An app that serves a policy.
+    pub fn new(settings: Settings, policy: Policy) -> Arc<Self> {
+        let metrics = Metrics::new();
+        Arc::new(Self {
+            serving: ArcSwap::from_pointee(prepare(policy, &metrics)),
+            permits: Semaphore::new(settings.limits.concurrency.get().min(Semaphore::MAX_PERMITS)),
+            metrics,
+            settings,
+            listening: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// Serves another policy from the next request on.
+    pub fn swap(&self, policy: Policy) {
+        self.serving.store(Arc::new(prepare(policy, &self.metrics)));
+    }
+
+    pub(super) fn serving(&self) -> Guard<Arc<Serving>> {
+        self.serving.load()
+    }
+
+    /// Waits until there is room for one more request.
+    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        match self.permits.try_acquire() {
+            Ok(permit) => Some(permit),
+            // Fails only where the semaphore is closed, and nobody closes it.
+            Err(_) => self.permits.acquire().await.ok(),
+        }
+    }
+
+    pub(super) fn now_listening(&self) {
+        self.listening.store(true, Ordering::Release);
+    }
+
+    pub(super) fn now_stopping(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// What is missing before requests should be sent here.
+    pub(super) fn missing(&self) -> Option<&'static str> {
+        if self.stopping.load(Ordering::Acquire) {
+            Some("it is stopping, and finishes the requests it has")
+        } else if self.listening.load(Ordering::Acquire) {
+            None
+        } else {
+            Some("it does not listen for the API server yet")
+        }
+    }
+}
+
+fn prepare(policy: Policy, metrics: &Metrics) -> Serving {
+    let snapshot = policy.compiled.snapshot;
+    metrics.serves(snapshot.generation());
+    Serving {
+        wanted: admission::wanted(&snapshot),
+        requests: metrics.request_counters(&snapshot),
+        snapshot,
+        files: policy.files,
+    }
+}
+
+/// What the API server is answered by.
+pub fn router(app: &Arc<App>) -> Router {
+    let router = Router::new()
+        .route("/mutate", post(mutate::mutate))
+        .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "an AdmissionReview is sent by POST\n"))
+        .fallback(async || (StatusCode::NOT_FOUND, "AdmissionReviews are answered at /mutate\n"));
+    guarded(router.with_state(Arc::clone(app)), app)
+}
+
+/// What probes, Prometheus and people are answered by.
+pub fn ops_router(app: &Arc<App>) -> Router {
+    let router = Router::new()
+        .route("/healthz", get(ops::healthz))
+        .route("/readyz", get(ops::readyz))
+        .route("/metrics", get(ops::metrics))
+        .route("/config", get(ops::config))
+        .fallback(async || {
+            (
+                StatusCode::NOT_FOUND,
+                "there are /healthz, /readyz, /metrics and /config\n",
+            )
+        });
+    guarded(router.with_state(Arc::clone(app)), app)
+}
+
+/// Answers a panic with HTTP 500, so that the registration's failurePolicy decides about the Pod.
+fn guarded(router: Router, app: &Arc<App>) -> Router {
+    let app = Arc::clone(app);
+    router.layer(CatchPanicLayer::custom(move |_: Box<dyn Any + Send>| -> Response {
+        app.metrics.panics.inc();
+        (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "label-router failed on this request; its log says where\n",
+        )
+            .into_response()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::serve::testing;
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_and_counted() {
+        let app = testing::app();
+        let broken = Router::new().route("/mutate", post(async || -> &'static str { panic!("on purpose") }));
+        let request = Request::post("/mutate").body(Body::empty()).unwrap();
+        let response = guarded(broken, &app).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(app.metrics.render().contains("label_router_panics_total 1"));
+    }
+
+    #[tokio::test]
+    async fn overload_waits() {
+        let mut settings = Settings::default();
+        settings.limits.concurrency = std::num::NonZeroUsize::MIN;
+        let app = testing::app_with(settings);
+        let held = app.permit().await;
+        let mut waiting = std::pin::pin!(app.permit());
+        let early = tokio::time::timeout(std::time::Duration::from_millis(20), &mut waiting).await;
+        assert!(early.is_err(), "it waits");
+        drop(held);
+        assert!(waiting.await.is_some());
+    }
+}

@@ -1,0 +1,20 @@
+//! The server: settings, listeners, TLS, routes, limits, health, metrics and shutdown.
+
+pub mod app;
+mod body;
+mod decision_log;
+mod histogram;
+pub mod logging;
+mod metrics;
+mod mutate;
+mod ops;
+mod policy;
+mod server;
+pub mod settings;
+#[cfg(test)]
+mod testing;
+pub mod tls;
+
+pub use policy::{DEFAULT_NAME, Policy, PolicyError};
+pub use server::Server;
+pub use settings::Settings;
