@@ -101,23 +101,21 @@ fn uid_alone(body: &str) -> Option<String> {
 
 fn check_kind(review: &Node<'_>) -> Result<(), BadReview> {
     let text = |name: &str| review.get(name).and_then(Node::as_str).unwrap_or("nothing");
-    if text("kind") != KIND || text("apiVersion") != API_VERSION {
-        return Err(BadReview::NotAReview(format!(
-            "expected kind {KIND} of apiVersion {API_VERSION}, and got kind {} of apiVersion {}",
-            text("kind"),
-            text("apiVersion")
-        )));
+    let (kind, version) = (text("kind"), text("apiVersion"));
+    if kind == KIND && version == API_VERSION {
+        return Ok(());
     }
-    Ok(())
+    Err(BadReview::NotAReview(format!(
+        "expected kind {KIND} of apiVersion {API_VERSION}, and got kind {kind} of apiVersion {version}"
+    )))
 }
 
-fn request(review: Node<'_>) -> Result<Request<'_>, BadReview> {
-    check_kind(&review)?;
-    let Node::Object(members) = review else {
+fn request(mut review: Node<'_>) -> Result<Request<'_>, BadReview> {
+    if !matches!(review, Node::Object(_)) {
         return Err(BadReview::NotAReview("the body is no JSON object".to_owned()));
-    };
-    let fields = members.into_iter().find(|(name, _)| name == "request").map(|(_, value)| value);
-    let Some(Node::Object(fields)) = fields else {
+    }
+    check_kind(&review)?;
+    let Some(Node::Object(fields)) = review.take("request") else {
         return Err(BadReview::NotAReview("the AdmissionReview has no request".to_owned()));
     };
     let mut request = Request::default();
@@ -134,7 +132,10 @@ fn request(review: Node<'_>) -> Result<Request<'_>, BadReview> {
                 Node::Bool(value) => request.dry_run = value,
                 Node::Null => {}
                 other => {
-                    wrong.get_or_insert(format!("request.dryRun is {} where a boolean is expected", other.kind()));
+                    wrong.get_or_insert(format!(
+                        "request.dryRun is {} where a boolean is expected",
+                        other.kind()
+                    ));
                 }
             },
             "resource" => match value {
@@ -142,12 +143,16 @@ fn request(review: Node<'_>) -> Result<Request<'_>, BadReview> {
                     for (name, value) in members {
                         match name.as_ref() {
                             "group" => request.group = string(value, "resource.group", &mut wrong),
-                            _ => request.resource = string(value, "resource.resource", &mut wrong),
+                            "resource" => request.resource = string(value, "resource.resource", &mut wrong),
+                            _ => {}
                         }
                     }
                 }
                 other => {
-                    wrong.get_or_insert(format!("request.resource is {} where an object is expected", other.kind()));
+                    wrong.get_or_insert(format!(
+                        "request.resource is {} where an object is expected",
+                        other.kind()
+                    ));
                 }
             },
             "userInfo" => request.user_info = value,
@@ -161,23 +166,26 @@ fn request(review: Node<'_>) -> Result<Request<'_>, BadReview> {
         ));
     }
     let wrong = wrong.or_else(|| {
-        let about_a_pod = request.resource == "pods" && request.sub_resource.is_empty() && request.operation == "CREATE";
+        let about_a_pod =
+            request.resource == "pods" && request.sub_resource.is_empty() && request.operation == "CREATE";
         match &object {
             Some(Node::Object(_)) => object.as_ref().and_then(wrong_in_pod),
             None | Some(Node::Null) if !about_a_pod => None,
             None | Some(Node::Null) => Some("request.object is missing".to_owned()),
-            Some(other) => Some(format!("request.object is {} where an object is expected", other.kind())),
+            Some(other) => Some(format!(
+                "request.object is {} where an object is expected",
+                other.kind()
+            )),
         }
     });
-    match wrong {
-        Some(what) => Err(BadReview::Refused {
+    if let Some(what) = wrong {
+        Err(BadReview::Refused {
             uid: request.uid.into_owned(),
             message: format!("the AdmissionReview cannot be decided about: {what}"),
-        }),
-        None => {
-            request.pod = object.unwrap_or_default();
-            Ok(request)
-        }
+        })
+    } else {
+        request.pod = object.unwrap_or_default();
+        Ok(request)
     }
 }
 
@@ -195,36 +203,33 @@ fn string<'a>(value: Node<'a>, name: &str, wrong: &mut Option<String>) -> Cow<'a
 /// The first field of the Pod, among those that the engine itself reads, that has a wrong type.
 fn wrong_in_pod(pod: &Node<'_>) -> Option<String> {
     let wrong = |path: String, node: &Node<'_>, expected: &str| {
-        Some(format!("request.object.{path} is {} where {expected} is expected", node.kind()))
+        Some(format!(
+            "request.object.{path} is {} where {expected} is expected",
+            node.kind()
+        ))
     };
-    for section in ["metadata", "spec"] {
-        match pod.get(section) {
-            None | Some(Node::Object(_) | Node::Null) => {}
-            Some(other) => return wrong(section.to_owned(), other, "an object"),
+    for (section, members) in pod.members() {
+        match (section.as_ref(), members) {
+            ("metadata" | "spec", Node::Object(_) | Node::Null) => {}
+            ("metadata" | "spec", other) => return wrong(section.to_string(), other, "an object"),
+            _ => {}
         }
     }
-    let metadata = pod.get("metadata")?;
-    for name in ["name", "generateName"] {
-        match metadata.get(name) {
-            None | Some(Node::String(_) | Node::Null) => {}
-            Some(other) => return wrong(format!("metadata.{name}"), other, "a string"),
-        }
-    }
-    for map in ["labels", "annotations"] {
-        match metadata.get(map) {
-            None | Some(Node::Null) => {}
-            Some(Node::Object(members)) => {
+    for (name, value) in pod.get("metadata").map(Node::members).unwrap_or_default() {
+        match (name.as_ref(), value) {
+            (_, Node::Null) | ("name" | "generateName", Node::String(_)) | ("ownerReferences", Node::Array(_)) => {}
+            ("name" | "generateName", other) => return wrong(format!("metadata.{name}"), other, "a string"),
+            ("ownerReferences", other) => return wrong(format!("metadata.{name}"), other, "an array"),
+            ("labels" | "annotations", Node::Object(members)) => {
                 for (key, value) in members {
                     if !matches!(value, Node::String(_) | Node::Null) {
-                        return wrong(format!("metadata.{map}[{key:?}]"), value, "a string");
+                        return wrong(format!("metadata.{name}[{key:?}]"), value, "a string");
                     }
                 }
             }
-            Some(other) => return wrong(format!("metadata.{map}"), other, "an object"),
+            ("labels" | "annotations", other) => return wrong(format!("metadata.{name}"), other, "an object"),
+            _ => {}
         }
     }
-    match metadata.get("ownerReferences") {
-        None | Some(Node::Null | Node::Array(_)) => None,
-        Some(other) => wrong("metadata.ownerReferences".to_owned(), other, "an array"),
-    }
+    None
 }

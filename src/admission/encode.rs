@@ -1,6 +1,7 @@
 //! From a decision to bytes.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -61,9 +62,11 @@ struct Audit<'d> {
     generation: &'d str,
 }
 
-fn text<S: Serializer, T: ToString>(number: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+// serde hands a field over as it is.
+#[allow(clippy::ref_option, reason = "the signature that serialize_with asks for")]
+fn text<S: Serializer, T: Display>(number: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     match number {
-        Some(number) => serializer.serialize_str(&number.to_string()),
+        Some(number) => serializer.collect_str(number),
         None => serializer.serialize_none(),
     }
 }
@@ -71,14 +74,17 @@ fn text<S: Serializer, T: ToString>(number: &Option<T>, serializer: S) -> Result
 /// The reply to a request, as JSON. `generation` is the snapshot's.
 pub fn encode(request: &Request<'_>, decision: &Decision, generation: &str) -> Vec<u8> {
     let patched = !decision.patch.is_empty();
-    // Serializing plain structs into memory cannot fail.
-    let patch = patched.then(|| STANDARD.encode(serde_json::to_vec(&decision.patch).unwrap_or_default()));
+    let patch = patched.then(|| STANDARD.encode(json(&decision.patch)));
     let last = decision.applied.last();
     let rule = match decision.applied.as_slice() {
         [] => None,
         [one] => Some(Cow::Borrowed(one.rule.as_ref())),
         several => Some(Cow::Owned(
-            several.iter().map(|applied| applied.rule.as_ref()).collect::<Vec<_>>().join(","),
+            several
+                .iter()
+                .map(|applied| applied.rule.as_ref())
+                .collect::<Vec<_>>()
+                .join(","),
         )),
     };
     reply(Response {
@@ -129,8 +135,17 @@ fn reply(response: Response<'_>) -> Vec<u8> {
         kind: KIND,
         response,
     };
-    // Serializing plain structs into memory cannot fail.
-    serde_json::to_vec(&review).unwrap_or_default()
+    json(&review)
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    // Enough for the reply to most Pods.
+    let mut bytes = Vec::with_capacity(640);
+    match serde_json::to_writer(&mut bytes, value) {
+        Ok(()) => bytes,
+        // Writing plain structs into memory cannot fail.
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Warnings as the API server takes them: on one line, each and all within its limits, so that it cuts none itself.

@@ -1,6 +1,7 @@
 //! The decision: index → gate → match → ordinal → document → route → placement on the draft → patch.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use super::condition;
 use super::context::Context;
@@ -56,12 +57,11 @@ pub fn decide<T: Trace>(snapshot: &Snapshot, request: &Request<'_>, trace: &mut 
     Deciding {
         snapshot,
         pod,
-        request: object([
-            ("namespace", Node::String(Cow::Borrowed(request.namespace.as_ref()))),
-            ("name", Node::String(Cow::Borrowed(request.name.as_ref()))),
-            ("operation", Node::String(Cow::Borrowed(request.operation.as_ref()))),
-            ("userInfo", request.user_info.clone()),
-        ]),
+        request: if snapshot.reads_request {
+            request_node(request)
+        } else {
+            Node::Null
+        },
         draft: Draft::new(&request.pod),
         applied: Vec::new(),
         shadowed: Vec::new(),
@@ -80,6 +80,16 @@ fn out_of_scope(request: &Request<'_>) -> Option<Skip> {
     } else {
         None
     }
+}
+
+/// `$.request`
+fn request_node<'a>(request: &'a Request<'_>) -> Node<'a> {
+    object([
+        ("namespace", Node::String(Cow::Borrowed(request.namespace.as_ref()))),
+        ("name", Node::String(Cow::Borrowed(request.name.as_ref()))),
+        ("operation", Node::String(Cow::Borrowed(request.operation.as_ref()))),
+        ("userInfo", request.user_info.clone()),
+    ])
 }
 
 /// A decision under way.
@@ -125,36 +135,54 @@ impl<'a> Deciding<'a> {
                 let rejection = self.unmatched();
                 return self.finish(Some(rejection), None);
             }
-            let skip = if self.pod.is_daemon() { Skip::DaemonSetPod } else { Skip::NoRule };
+            let skip = if self.pod.is_daemon() {
+                Skip::DaemonSetPod
+            } else {
+                Skip::NoRule
+            };
             return self.finish(None, Some(skip));
         }
         self.finish(None, None)
     }
 
     fn context(&self, rule: &'a Rule) -> Context<'a> {
-        let owner = rule.matching.owner.as_ref();
-        let (kind, name) = match (self.pod.owner, owner.and_then(|owner| owner.default.as_deref())) {
-            (Some(owner), _) => (Some(owner.kind), Some(owner.name)),
-            (None, Some(assumed)) => {
-                let kinds = owner.and_then(|owner| owner.kinds.as_ref());
-                (kinds.and_then(|kinds| kinds.first()).map(|kind| kind.kind()), Some(assumed))
-            }
-            (None, None) => (None, None),
-        };
-        let members = [("kind", kind), ("name", name)];
         Context {
             pod: self.pod.node,
-            owner: Node::Object(
-                members
-                    .into_iter()
-                    .filter_map(|(name, text)| Some((Cow::Borrowed(name), Node::String(Cow::Borrowed(text?)))))
-                    .collect(),
-            ),
+            owner: if self.snapshot.reads_owner {
+                self.owner(rule)
+            } else {
+                Node::Null
+            },
             request: self.request.clone(),
             ordinal: None,
             document: None,
             spread: None,
         }
+    }
+
+    /// `$.owner`: the controlling owner, or the one that the rule assumes.
+    fn owner(&self, rule: &'a Rule) -> Node<'a> {
+        let owner = rule.matching.owner.as_ref();
+        let (kind, name) = match (self.pod.owner, owner.and_then(|owner| owner.default.as_deref())) {
+            (Some(owner), _) => (Some(owner.kind), Some(owner.name)),
+            (None, Some(assumed)) => {
+                let kinds = owner.and_then(|owner| owner.kinds.as_ref());
+                (
+                    kinds
+                        .and_then(|kinds| kinds.first())
+                        .map(super::matching::OwnerKind::kind),
+                    Some(assumed),
+                )
+            }
+            (None, None) => (None, None),
+        };
+        let members = [("kind", kind), ("name", name)];
+        Node::Object(
+            members
+                .into_iter()
+                .filter_map(|(name, text)| Some((Cow::Borrowed(name), Node::String(Cow::Borrowed(text?)))))
+                .collect(),
+        )
     }
 
     fn matches<T: Trace>(&self, rule: &Rule, context: &Context<'_>, trace: &mut T) -> bool {
@@ -253,8 +281,10 @@ impl<'a> Deciding<'a> {
             Some(Failure::Error(cause, message)) if rule.on_error.verdict(cause) == Verdict::Admit => {
                 applied.route = None;
                 shadowed.applied = applied;
-                self.warnings
-                    .push(format!("shadowed rule {} could not place the Pod: {message}", rule.name));
+                self.warnings.push(format!(
+                    "shadowed rule {} could not place the Pod: {message}",
+                    rule.name
+                ));
             }
             Some(failure) => {
                 let (_, message) = self.refusal(rule, &failure);
@@ -269,7 +299,10 @@ impl<'a> Deciding<'a> {
 
     /// The cause and the words of a refusal.
     fn refusal(&self, rule: &Rule, failure: &Failure) -> (&'static str, String) {
-        let annotation = rule.document.as_ref().map_or("", |document| document.annotation.0.as_str());
+        let annotation = rule
+            .document
+            .as_ref()
+            .map_or("", |document| document.annotation.0.as_str());
         let (cause, message, advice) = match failure {
             Failure::Conflict(message) => (
                 "conflict",
@@ -354,7 +387,11 @@ impl<'a> Deciding<'a> {
     }
 
     fn finish(self, rejection: Option<Rejection>, skip: Option<Skip>) -> Decision {
-        let patch = if rejection.is_some() { Vec::new() } else { self.draft.patch() };
+        let patch = if rejection.is_some() {
+            Vec::new()
+        } else {
+            self.draft.patch()
+        };
         let outcome = if rejection.is_some() {
             Outcome::Rejected
         } else if !patch.is_empty() {
@@ -457,7 +494,9 @@ fn go<'a, T: Trace>(
         held
     });
     let Some((index, route)) = taken else {
-        let number = applied.ordinal.map_or_else(String::new, |ordinal| format!(" for ordinal {ordinal}"));
+        let number = applied
+            .ordinal
+            .map_or_else(String::new, |ordinal| format!(" for ordinal {ordinal}"));
         return Err(Failure::new(Cause::NoRoute, format!("no route holds{number}")));
     };
     applied.route = Some(index);
@@ -506,16 +545,21 @@ fn read_document<'a>(annotation: &str, pod: &Pod<'a, 'a>) -> Result<Node<'a>, Fa
 fn record(applied: &Applied, draft: &mut Draft<'_>) {
     const FIELD: Field<'static> = Field("metadata", "annotations");
     let mut text = format!("rule={}", applied.rule);
+    // Writing into a String cannot fail.
     if let Some(route) = applied.route {
-        text.push_str(&format!(" route={route}"));
+        let _ = write!(text, " route={route}");
     }
     if let Some(ordinal) = applied.ordinal {
-        text.push_str(&format!(" ordinal={ordinal}"));
+        let _ = write!(text, " ordinal={ordinal}");
     }
     if let Some(spread) = &applied.spread {
-        text.push_str(&format!(" spread={spread}"));
+        let _ = write!(text, " spread={spread}");
     }
-    draft.set_member(FIELD, Cow::Borrowed(DECISION_ANNOTATION), Node::String(Cow::Owned(text)));
+    draft.set_member(
+        FIELD,
+        Cow::Borrowed(DECISION_ANNOTATION),
+        Node::String(Cow::Owned(text)),
+    );
 }
 
 fn carried(label: &str, pod: &Pod<'_, '_>) -> String {

@@ -46,26 +46,27 @@ impl<'a> Draft<'a> {
 
     /// A field to change.
     pub(crate) fn edit(&mut self, field: Field<'a>) -> &mut Option<Node<'a>> {
-        let at = match self.fields.iter().position(|(touched, _)| *touched == field) {
-            Some(at) => at,
-            None => {
-                let node = self.pod.at(&[field.0, field.1]).filter(|node| !node.is_null()).cloned();
-                self.fields.push((field, node));
-                self.fields.len() - 1
-            }
+        let at = if let Some(at) = self.fields.iter().position(|(touched, _)| *touched == field) {
+            at
+        } else {
+            let node = self.pod.at(&[field.0, field.1]).filter(|node| !node.is_null()).cloned();
+            self.fields.push((field, node));
+            self.fields.len() - 1
         };
         &mut self.fields[at].1
     }
 
     /// Sets a member of an object field.
     pub(crate) fn set_member(&mut self, field: Field<'a>, name: Cow<'a, str>, value: Node<'a>) {
-        self.edit(field).get_or_insert_with(|| Node::Object(Vec::new())).set(name, value);
+        self.edit(field)
+            .get_or_insert_with(|| Node::Object(Vec::new()))
+            .set(name, value);
     }
 
     /// Whether `wanted` may be written where `current` stands, and what is to be said about it. `what` names the place.
     pub(crate) fn settle(
         &mut self,
-        what: &str,
+        what: impl Fn() -> String,
         current: Option<&Node<'_>>,
         wanted: &Node<'_>,
         on_conflict: OnConflict,
@@ -74,6 +75,7 @@ impl<'a> Draft<'a> {
             None => true,
             Some(current) if current == wanted => false,
             Some(current) => {
+                let what = what();
                 let shown = |node: &Node<'_>| match node {
                     Node::String(text) => text.clone().into_owned(),
                     other => serde_json::Value::from(other).to_string(),
@@ -86,7 +88,7 @@ impl<'a> Draft<'a> {
                             "its {what} is already {old}, and the rule wants {new}"
                         )));
                     }
-                    OnConflict::Override | OnConflict::Replace if self.claims.iter().any(|claim| claim == what) => {
+                    OnConflict::Override | OnConflict::Replace if self.is_claimed(&what) => {
                         return Err(Failure::Conflict(format!(
                             "an earlier rule settled its {what} as {old}, and this one wants {new}"
                         )));
@@ -99,7 +101,7 @@ impl<'a> Draft<'a> {
             }
         };
         if on_conflict == OnConflict::Reject {
-            self.claims.push(what.to_owned());
+            self.claims.push(what());
         }
         Ok(write)
     }

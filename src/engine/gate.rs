@@ -66,7 +66,9 @@ impl<'de> Deserialize<'de> for Gate {
         }
         let written = Written::deserialize(deserializer)?;
         if written.value.is_some() && written.values.is_some() {
-            return Err(Problem::new("two-choices", "a gate has `value` and `values`", "keep one of them").into_error());
+            return Err(
+                Problem::new("two-choices", "a gate has `value` and `values`", "keep one of them").into_error(),
+            );
         }
         if written.values.as_ref().is_some_and(Vec::is_empty) {
             return Err(Problem::new(
@@ -79,7 +81,9 @@ impl<'de> Deserialize<'de> for Gate {
         Ok(Self {
             label: written.label.0,
             value: written.value.map(|value| value.0),
-            values: written.values.map(|values| values.into_iter().map(|value| value.0).collect()),
+            values: written
+                .values
+                .map(|values| values.into_iter().map(|value| value.0).collect()),
         })
     }
 }

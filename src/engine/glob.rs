@@ -122,7 +122,13 @@ impl Globs {
 
 impl fmt::Display for Globs {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |globs: &[Glob]| globs.iter().map(|glob| glob.text.as_str()).collect::<Vec<_>>().join(" or ");
+        let list = |globs: &[Glob]| {
+            globs
+                .iter()
+                .map(|glob| glob.text.as_str())
+                .collect::<Vec<_>>()
+                .join(" or ")
+        };
         match (self.include.is_empty(), self.exclude.is_empty()) {
             (true, true) => formatter.write_str("any"),
             (false, true) => formatter.write_str(&list(&self.include)),

@@ -4,7 +4,7 @@
 //! kind, or its gate; the one that the fewest rules share. Rules that differ in globs or label selectors only share a
 //! literal, and are looked at one by one.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 use super::pod::Pod;
 use super::rule::Rule;
@@ -33,8 +33,8 @@ const DIMENSIONS: [Dimension; 3] = [Dimension::OwnerName, Dimension::Namespace, 
 
 impl Index {
     pub(crate) fn new(rules: &[Rule]) -> Self {
-        let mut shared: HashMap<(Dimension, &str), usize> = HashMap::new();
-        let mut shared_gates: HashMap<(&str, Option<&str>), usize> = HashMap::new();
+        let mut shared: HashMap<(Dimension, &str), usize> = HashMap::default();
+        let mut shared_gates: HashMap<(&str, Option<&str>), usize> = HashMap::default();
         for rule in rules {
             for dimension in DIMENSIONS {
                 for literal in literals(rule, dimension).into_iter().flatten() {
@@ -114,7 +114,14 @@ fn literals(rule: &Rule, dimension: Dimension) -> Option<Vec<&str>> {
     let owner = owner.filter(|owner| owner.default.is_none());
     match dimension {
         Dimension::OwnerName => owner?.names.as_ref()?.literals(),
-        Dimension::OwnerKind => Some(owner?.kinds.as_ref()?.iter().map(|kind| kind.kind()).collect()),
+        Dimension::OwnerKind => Some(
+            owner?
+                .kinds
+                .as_ref()?
+                .iter()
+                .map(super::matching::OwnerKind::kind)
+                .collect(),
+        ),
         Dimension::Namespace => rule.matching.namespaces.as_ref()?.literals(),
     }
 }

@@ -1,7 +1,7 @@
 //! A whole Kubernetes LabelSelector: `matchLabels` and all four operators.
 
-use std::collections::BTreeMap;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -66,15 +66,19 @@ impl LabelSelector {
         self.match_labels
             .iter()
             .all(|(key, value)| labels.get(&key.0) == Some(&value.0))
-            && self.match_expressions.iter().all(|requirement| requirement.matches(labels))
+            && self
+                .match_expressions
+                .iter()
+                .all(|requirement| requirement.matches(labels))
     }
 
     /// The keys it looks at.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.match_labels
-            .keys()
-            .map(|key| key.0.as_str())
-            .chain(self.match_expressions.iter().map(|requirement| requirement.key.as_str()))
+        self.match_labels.keys().map(|key| key.0.as_str()).chain(
+            self.match_expressions
+                .iter()
+                .map(|requirement| requirement.key.as_str()),
+        )
     }
 }
 
@@ -105,7 +109,10 @@ impl<'de> Deserialize<'de> for Requirement {
         let wants_values = matches!(operator, Operator::In | Operator::NotIn);
         if wants_values == values.is_empty() {
             let (message, hint) = if wants_values {
-                (format!("operator {operator:?} has no values"), "list at least one value")
+                (
+                    format!("operator {operator:?} has no values"),
+                    "list at least one value",
+                )
             } else {
                 (format!("operator {operator:?} takes no values"), "leave `values` out")
             };
@@ -121,7 +128,10 @@ impl<'de> Deserialize<'de> for Requirement {
 
 impl fmt::Display for LabelSelector {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let labels = self.match_labels.iter().map(|(key, value)| format!("{}={}", key.0, value.0));
+        let labels = self
+            .match_labels
+            .iter()
+            .map(|(key, value)| format!("{}={}", key.0, value.0));
         let expressions = self.match_expressions.iter().map(|requirement| {
             let Requirement { key, operator, values } = requirement;
             match operator {
@@ -144,7 +154,12 @@ impl LabelSelector {
             let labels = self
                 .match_labels
                 .iter()
-                .map(|(key, value)| (Cow::Borrowed(key.0.as_str()), Node::String(Cow::Borrowed(value.0.as_str()))))
+                .map(|(key, value)| {
+                    (
+                        Cow::Borrowed(key.0.as_str()),
+                        Node::String(Cow::Borrowed(value.0.as_str())),
+                    )
+                })
                 .collect();
             members.push((Cow::Borrowed("matchLabels"), Node::Object(labels)));
         }

@@ -95,17 +95,14 @@ impl<'de> Deserialize<'de> for OwnerKind {
         }
         let (kind, group) = match written.split_once('.') {
             Some((kind, group)) => (kind, group),
-            None => KNOWN
-                .into_iter()
-                .find(|(kind, _)| *kind == written)
-                .ok_or_else(|| {
-                    let near = suggest::closest(&written, KNOWN.map(|(kind, _)| kind));
-                    let hint = near.map_or_else(
-                        || "write Kind.group for a kind of your own, such as StatefulSet.apps.kruise.io".to_owned(),
-                        |near| format!("did you mean {near}?"),
-                    );
-                    bad(format!("{written:?} is no kind that Pods belong to by itself"), hint)
-                })?,
+            None => KNOWN.into_iter().find(|(kind, _)| *kind == written).ok_or_else(|| {
+                let near = suggest::closest(&written, KNOWN.map(|(kind, _)| kind));
+                let hint = near.map_or_else(
+                    || "write Kind.group for a kind of your own, such as StatefulSet.apps.kruise.io".to_owned(),
+                    |near| format!("did you mean {near}?"),
+                );
+                bad(format!("{written:?} is no kind that Pods belong to by itself"), hint)
+            })?,
         };
         Ok(Self {
             kind: kind.to_owned(),
@@ -126,11 +123,20 @@ pub(crate) struct Predicate {
 impl Match {
     /// True where every part holds.
     pub(crate) fn holds(&self, pod: &Pod<'_, '_>, context: &Context<'_>) -> bool {
-        self.namespaces.as_ref().is_none_or(|globs| globs.matches(pod.namespace))
+        self.namespaces
+            .as_ref()
+            .is_none_or(|globs| globs.matches(pod.namespace))
             && self.names.as_ref().is_none_or(|globs| globs.matches(pod.name))
-            && self.owner.as_ref().is_none_or(|owner| owner.kind_holds(pod) && owner.name_holds(pod))
+            && self
+                .owner
+                .as_ref()
+                .is_none_or(|owner| owner.kind_holds(pod) && owner.name_holds(pod))
             && self.labels.as_ref().is_none_or(|labels| labels.matches(pod.labels))
-            && self.where_.iter().flat_map(|paths| &paths.0).all(|path| path.holds(context))
+            && self
+                .where_
+                .iter()
+                .flat_map(|paths| &paths.0)
+                .all(|path| path.holds(context))
     }
 
     /// Every part, with what it wants and what the Pod has.
@@ -146,7 +152,12 @@ impl Match {
         };
         if let Some(globs) = &self.namespaces {
             let found = format!("it is in {}", pod.namespace);
-            add("namespaces", format!("namespace {globs}"), found, globs.matches(pod.namespace));
+            add(
+                "namespaces",
+                format!("namespace {globs}"),
+                found,
+                globs.matches(pod.namespace),
+            );
         }
         if let Some(globs) = &self.names {
             let found = format!("its name is {}", pod.name);
@@ -159,7 +170,12 @@ impl Match {
             };
             if let Some(kinds) = &owner.kinds {
                 let wants: Vec<&str> = kinds.iter().map(|kind| kind.written.as_str()).collect();
-                add("owner.kinds", format!("owner kind {}", wants.join(" or ")), found.clone(), owner.kind_holds(pod));
+                add(
+                    "owner.kinds",
+                    format!("owner kind {}", wants.join(" or ")),
+                    found.clone(),
+                    owner.kind_holds(pod),
+                );
             }
             if let Some(globs) = &owner.names {
                 add("owner.names", format!("owner {globs}"), found, owner.name_holds(pod));
@@ -182,7 +198,11 @@ impl Match {
         }
         for path in self.where_.iter().flat_map(|paths| &paths.0) {
             let held = path.holds(context);
-            let found = if held { "it selects something" } else { "it selects nothing" };
+            let found = if held {
+                "it selects something"
+            } else {
+                "it selects nothing"
+            };
             add("where", format!("{path}"), found.to_owned(), held);
         }
         predicates

@@ -39,7 +39,7 @@ pub enum Node<'a> {
 pub enum Projection {
     /// All of it.
     Whole,
-    /// Only these members, sorted by name. Of an array nothing is read but that it is one.
+    /// Only these members, sorted by name; of an array, these members of each item.
     Fields(Vec<(Box<str>, Projection)>),
 }
 
@@ -75,7 +75,7 @@ impl Projection {
     fn find(&self, name: &str) -> Option<&Projection> {
         match self {
             Self::Whole => Some(self),
-            Self::Fields(fields) if fields.len() <= 8 => fields
+            Self::Fields(fields) if fields.len() <= 16 => fields
                 .iter()
                 .find(|(field, _)| field.as_ref() == name)
                 .map(|(_, projection)| projection),
@@ -102,6 +102,17 @@ impl<'a> Node<'a> {
             .iter()
             .find(|(member, _)| member == name)
             .map(|(_, value)| value)
+    }
+
+    /// Takes the value of a member out of an object.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Self> {
+        match self {
+            Self::Object(members) => members
+                .iter_mut()
+                .find(|(member, _)| member == name)
+                .map(|(_, value)| std::mem::take(value)),
+            _ => None,
+        }
     }
 
     /// The value at a path of member names.
@@ -292,18 +303,17 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut array = Vec::new();
-        if *self.0 == Projection::Whole {
-            while let Some(item) = items.next_element_seed(Seed(self.0))? {
-                array.push(item);
-            }
-        } else {
-            while items.next_element::<IgnoredAny>()?.is_some() {}
+        while let Some(item) = items.next_element_seed(Seed(self.0))? {
+            array.push(item);
         }
         Ok(Node::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Members<'de> = Vec::new();
+        let mut members: Members<'de> = match self.0 {
+            Projection::Whole => Vec::new(),
+            Projection::Fields(fields) => Vec::with_capacity(fields.len().min(map.size_hint().unwrap_or(16))),
+        };
         let mut seen = Seen::default();
         while let Some(key) = map.next_key_seed(Key(self.0))? {
             match key {
@@ -325,19 +335,19 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
 /// Finds repeated keys: by looking through few, by a set for many, so that no text makes it quadratic.
 #[derive(Default)]
-struct Seen<'a>(HashSet<Cow<'a, str>>);
+struct Seen<'a>(Option<HashSet<Cow<'a, str>>>);
 
 impl<'a> Seen<'a> {
     const FEW: usize = 24;
 
+    #[allow(clippy::ptr_arg, reason = "a borrowed name stays borrowed in the set")]
     fn first_time(&mut self, name: &Cow<'a, str>, members: &Members<'a>) -> bool {
         if members.len() < Self::FEW {
             return !members.iter().any(|(member, _)| member == name);
         }
-        if self.0.is_empty() {
-            self.0.extend(members.iter().map(|(member, _)| member.clone()));
-        }
-        self.0.insert(name.clone())
+        self.0
+            .get_or_insert_with(|| members.iter().map(|(member, _)| member.clone()).collect())
+            .insert(name.clone())
     }
 }
 

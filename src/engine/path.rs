@@ -46,7 +46,10 @@ impl Root {
     ];
 
     fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, root)| *root)
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, root)| *root)
     }
 
     /// The member's name in the context.
@@ -121,20 +124,24 @@ impl Path {
             )
         })?;
         let mut segments = query.segments.iter();
-        let root = match segments.next() {
-            Some(Segment::Selector(Selector::Name(name))) => Root::named(unquoted(name)).ok_or_else(|| {
+        let root = if let Some(Segment::Selector(Selector::Name(name))) = segments.next() {
+            Root::named(unquoted(name)).ok_or_else(|| {
                 let known = Root::ALL.map(|(known, _)| format!("$.{known}")).join(", ");
-                let hint = super::suggest::closest(unquoted(name), Root::ALL.map(|(known, _)| known))
-                    .map_or_else(|| format!("a path starts with one of {known}"), |near| format!("did you mean $.{near}?"));
-                bad(format!("{text:?} starts with $.{}, which no rule has", unquoted(name)), &hint)
-            })?,
-            _ => {
-                let known = Root::ALL.map(|(known, _)| format!("$.{known}")).join(", ");
-                return Err(bad(
-                    format!("{text:?} does not say what it reads"),
-                    &format!("start the path with one of {known}; $.. and $[*] would read everything"),
-                ));
-            }
+                let hint = super::suggest::closest(unquoted(name), Root::ALL.map(|(known, _)| known)).map_or_else(
+                    || format!("a path starts with one of {known}"),
+                    |near| format!("did you mean $.{near}?"),
+                );
+                bad(
+                    format!("{text:?} starts with $.{}, which no rule has", unquoted(name)),
+                    &hint,
+                )
+            })?
+        } else {
+            let known = Root::ALL.map(|(known, _)| format!("$.{known}")).join(", ");
+            return Err(bad(
+                format!("{text:?} does not say what it reads"),
+                &format!("start the path with one of {known}; $.. and $[*] would read everything"),
+            ));
         };
         let rest: Vec<Segment> = segments.cloned().collect();
         let mut reads = Vec::new();
@@ -215,8 +222,14 @@ impl Path {
             return Selected::None;
         };
         match &self.kind {
-            Kind::Singular(steps) => walk(node, steps).map_or(Selected::None, |node| Selected::One(Cow::Borrowed(node))),
-            Kind::Query { below, looks_back: false, .. } => selected(below, node),
+            Kind::Singular(steps) => {
+                walk(node, steps).map_or(Selected::None, |node| Selected::One(Cow::Borrowed(node)))
+            }
+            Kind::Query {
+                below,
+                looks_back: false,
+                ..
+            } => selected(below, node),
             Kind::Query { whole, .. } => selected(whole, &context.whole()),
         }
     }
@@ -259,7 +272,9 @@ fn check_segment(segment: &Segment, reads: &mut Vec<Reads>) -> Result<(), String
     match segment {
         Segment::Descendant(inner) => check_segment(inner, reads),
         Segment::Selector(selector) => check_selector(selector, reads),
-        Segment::Selectors(selectors) => selectors.iter().try_for_each(|selector| check_selector(selector, reads)),
+        Segment::Selectors(selectors) => selectors
+            .iter()
+            .try_for_each(|selector| check_selector(selector, reads)),
     }
 }
 
@@ -305,7 +320,10 @@ fn check_test(test: &Test, reads: &mut Vec<Reads>) -> Result<(), String> {
         Test::RelQuery(segments) => segments.iter().try_for_each(|segment| check_segment(segment, reads)),
         Test::AbsQuery(query) => {
             read_absolute(&query.segments, reads)?;
-            query.segments.iter().try_for_each(|segment| check_segment(segment, reads))
+            query
+                .segments
+                .iter()
+                .try_for_each(|segment| check_segment(segment, reads))
         }
         Test::Function(function) => check_function(function, reads),
     }
@@ -362,11 +380,17 @@ fn unquoted(name: &str) -> &str {
 }
 
 fn first_line(text: &str) -> &str {
-    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or(text)
+    text.lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or(text)
 }
 
 fn last_line(text: &str) -> &str {
-    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or(text)
+    text.lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty())
+        .unwrap_or(text)
 }
 
 impl fmt::Display for Path {
@@ -411,7 +435,9 @@ impl<'de> Deserialize<'de> for Paths {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Paths, E> {
-                Path::parse(text).map(|path| Paths(vec![path])).map_err(Problem::into_error)
+                Path::parse(text)
+                    .map(|path| Paths(vec![path]))
+                    .map_err(Problem::into_error)
             }
 
             fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Paths, A::Error> {

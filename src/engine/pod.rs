@@ -8,7 +8,7 @@ use super::node::{Members, Node};
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'n, 'a>(&'n [(Cow<'a, str>, Node<'a>)]);
 
-impl<'n, 'a> Labels<'n, 'a> {
+impl<'n> Labels<'n, '_> {
     /// The value of a key.
     pub fn get(self, key: &str) -> Option<&'n str> {
         self.0
@@ -18,7 +18,9 @@ impl<'n, 'a> Labels<'n, 'a> {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = (&'n str, &'n str)> {
-        self.0.iter().filter_map(|(key, value)| Some((key.as_ref(), value.as_str()?)))
+        self.0
+            .iter()
+            .filter_map(|(key, value)| Some((key.as_ref(), value.as_str()?)))
     }
 }
 
@@ -64,7 +66,13 @@ impl<'n, 'a> Pod<'n, 'a> {
                 .and_then(Node::as_str)
                 .unwrap_or_default()
         };
-        let members = |name: &str| Labels(metadata.and_then(|metadata| metadata.get(name)).map_or(NO_MEMBERS, Node::members));
+        let members = |name: &str| {
+            Labels(
+                metadata
+                    .and_then(|metadata| metadata.get(name))
+                    .map_or(NO_MEMBERS, Node::members),
+            )
+        };
         let name = text("name");
         let owner = match metadata.and_then(|metadata| metadata.get("ownerReferences")) {
             Some(Node::Array(owners)) => owners
@@ -113,6 +121,7 @@ impl<'n, 'a> Pod<'n, 'a> {
 
     /// True where a DaemonSet controls it: its own affinity pins it to one Node.
     pub fn is_daemon(&self) -> bool {
-        self.owner.is_some_and(|owner| owner.kind == "DaemonSet" && owner.group == "apps")
+        self.owner
+            .is_some_and(|owner| owner.kind == "DaemonSet" && owner.group == "apps")
     }
 }

@@ -84,10 +84,19 @@ impl JsonSchema for Route {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut properties = serde_json::Map::new();
         let mut add = |name: &str, schema: Schema| properties.insert(name.to_owned(), schema.into());
-        add("when", described(&generator.subschema_for::<When>(), "When this route is taken; always, where nothing is said."));
+        add(
+            "when",
+            described(
+                &generator.subschema_for::<When>(),
+                "When this route is taken; always, where nothing is said.",
+            ),
+        );
         add(
             "spread",
-            described(&generator.subschema_for::<Spread>(), "Chooses one of several values, $.spread, by the ordinal."),
+            described(
+                &generator.subschema_for::<Spread>(),
+                "Chooses one of several values, $.spread, by the ordinal.",
+            ),
         );
         for (name, schema) in Placement::schemas(generator) {
             add(name, schema);

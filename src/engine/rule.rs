@@ -194,6 +194,9 @@ impl Allow {
             return Ok(());
         }
         let allowed: Vec<String> = globs.iter().map(ToString::to_string).collect();
-        Err(format!("the {what} {text:?}, and the rule allows {}", allowed.join(", ")))
+        Err(format!(
+            "the {what} {text:?}, and the rule allows {}",
+            allowed.join(", ")
+        ))
     }
 }

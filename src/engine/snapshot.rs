@@ -20,6 +20,9 @@ pub struct Snapshot {
     pub(crate) index: Index,
     projection: Projection,
     reads_user: bool,
+    /// True where some path reads `$.owner`, and `$.request`: what nobody reads is not built.
+    pub(crate) reads_owner: bool,
+    pub(crate) reads_request: bool,
     generation: Arc<str>,
 }
 
@@ -27,11 +30,14 @@ impl Snapshot {
     /// Compiles rules. `gate` is the file's, for `unmatched`; `generation` tells this snapshot from others.
     pub fn new(gate: Option<Gate>, unmatched: Verdict, rules: Vec<Rule>, generation: &str) -> Self {
         let mut projection = Projection::nothing();
-        let mut reads_user = false;
+        let (mut reads_user, mut reads_owner, mut reads_request) = (false, false, false);
         for path in [
             &["metadata", "name"] as &[&str],
             &["metadata", "generateName"],
-            &["metadata", "ownerReferences"],
+            &["metadata", "ownerReferences", "apiVersion"],
+            &["metadata", "ownerReferences", "kind"],
+            &["metadata", "ownerReferences", "name"],
+            &["metadata", "ownerReferences", "controller"],
             &["metadata", "annotations", "kubernetes.io/config.mirror"],
             &["spec", "nodeName"],
         ] {
@@ -47,9 +53,11 @@ impl Snapshot {
                     match reads.root {
                         Root::Pod => projection.want(&reads.names),
                         Root::Request => {
+                            reads_request = true;
                             reads_user |= reads.names.first().is_none_or(|name| name == "userInfo");
                         }
-                        Root::Owner | Root::Ordinal | Root::Document | Root::Spread => {}
+                        Root::Owner => reads_owner = true,
+                        Root::Ordinal | Root::Document | Root::Spread => {}
                     }
                 }
             };
@@ -62,6 +70,8 @@ impl Snapshot {
             rules,
             projection,
             reads_user,
+            reads_owner,
+            reads_request,
             generation: generation.into(),
         }
     }
@@ -89,7 +99,12 @@ impl Snapshot {
 
 fn want_rule(rule: &Rule, projection: &mut Projection) {
     projection.want(&["metadata", "labels", &rule.gate.label]);
-    for key in rule.matching.labels.iter().flat_map(super::label_selector::LabelSelector::keys) {
+    for key in rule
+        .matching
+        .labels
+        .iter()
+        .flat_map(super::label_selector::LabelSelector::keys)
+    {
         projection.want(&["metadata", "labels", key]);
     }
     for source in rule.ordinal.iter().flat_map(|ordinal| &ordinal.from) {
@@ -116,7 +131,11 @@ fn want_rule(rule: &Rule, projection: &mut Projection) {
 impl Rule {
     /// Every path of the rule.
     pub(crate) fn paths<'r>(&'r self, see: &mut dyn FnMut(&'r Path)) {
-        self.matching.where_.iter().flat_map(|paths| &paths.0).for_each(&mut *see);
+        self.matching
+            .where_
+            .iter()
+            .flat_map(|paths| &paths.0)
+            .for_each(&mut *see);
         for source in self.ordinal.iter().flat_map(|ordinal| &ordinal.from) {
             source.reader().path().into_iter().for_each(&mut *see);
         }
@@ -126,7 +145,11 @@ impl Rule {
             }
             if let Some(spread) = &route.spread {
                 spread.path().into_iter().for_each(&mut *see);
-                spread.templates().iter().flat_map(|template| template.paths()).for_each(&mut *see);
+                spread
+                    .templates()
+                    .iter()
+                    .flat_map(super::interpolation::Template::paths)
+                    .for_each(&mut *see);
             }
             for placement in &route.placements {
                 placement

@@ -43,7 +43,12 @@ impl Spread {
             return Err(Failure::new(Cause::InvalidValue, "the spread has no values"));
         };
         let mut values = match path.select(context) {
-            Selected::None => return Err(Failure::new(Cause::MissingPath, format!("{path} selects no values to spread over"))),
+            Selected::None => {
+                return Err(Failure::new(
+                    Cause::MissingPath,
+                    format!("{path} selects no values to spread over"),
+                ));
+            }
             Selected::Many(values) => values,
             Selected::One(node) => match node.into_owned() {
                 Node::Array(values) => values,
@@ -59,7 +64,11 @@ impl Spread {
         if let Some(weights) = self.weights.as_ref().filter(|weights| weights.len() != values.len()) {
             return Err(Failure::new(
                 Cause::InvalidValue,
-                format!("{path} gives {} values, and the rule has {} weights", values.len(), weights.len()),
+                format!(
+                    "{path} gives {} values, and the rule has {} weights",
+                    values.len(),
+                    weights.len()
+                ),
             ));
         }
         let at = self.index(turn, values.len());
@@ -69,7 +78,10 @@ impl Spread {
             Node::Bool(value) => Ok(Node::String(Cow::Owned(value.to_string()))),
             other => Err(Failure::new(
                 Cause::InvalidValue,
-                format!("value {at} of {path} is {} where a string, number or boolean is wanted", other.kind()),
+                format!(
+                    "value {at} of {path} is {} where a string, number or boolean is wanted",
+                    other.kind()
+                ),
             )),
         }
     }
@@ -130,7 +142,10 @@ impl<'de> Deserialize<'de> for Spread {
         }
         if let Some(values) = &values {
             if values.is_empty() {
-                return bad("a spread with an empty list of values".to_owned(), "list at least one value");
+                return bad(
+                    "a spread with an empty list of values".to_owned(),
+                    "list at least one value",
+                );
             }
             if let Some(weights) = weights.as_ref().filter(|weights| weights.len() != values.len()) {
                 return bad(
@@ -144,7 +159,10 @@ impl<'de> Deserialize<'de> for Spread {
             .flatten()
             .try_fold(0_u64, |total, weight| total.checked_add(weight.get()));
         if total.is_none() || weights.as_ref().is_some_and(Vec::is_empty) {
-            return bad("weights that are none or too large".to_owned(), "write small whole numbers, such as [2, 1]");
+            return bad(
+                "weights that are none or too large".to_owned(),
+                "write small whole numbers, such as [2, 1]",
+            );
         }
         Ok(Self {
             values,

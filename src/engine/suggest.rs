@@ -6,7 +6,11 @@ pub fn closest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .into_iter()
         .map(|word| {
             let same_letters = written.eq_ignore_ascii_case(word);
-            let nearness = if same_letters { 1.0 } else { strsim::jaro_winkler(written, word) };
+            let nearness = if same_letters {
+                1.0
+            } else {
+                strsim::jaro_winkler(written, word)
+            };
             (nearness, word)
         })
         .filter(|(nearness, _)| *nearness > 0.8)

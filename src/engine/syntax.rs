@@ -50,7 +50,10 @@ fn is_lower(byte: u8) -> bool {
 
 fn word(text: &str) -> Result<(), String> {
     if text.len() > 63 {
-        return Err(format!("it has {} characters, and 63 are allowed", text.chars().count()));
+        return Err(format!(
+            "it has {} characters, and 63 are allowed",
+            text.chars().count()
+        ));
     }
     let bytes = text.as_bytes();
     let ends = [bytes.first(), bytes.last()];
@@ -61,7 +64,9 @@ fn word(text: &str) -> Result<(), String> {
         .chars()
         .find(|character| !character.is_ascii_alphanumeric() && !['-', '_', '.'].contains(character))
     {
-        Some(character) => Err(format!("{character:?} is not allowed in it; letters, digits, '-', '_' and '.' are")),
+        Some(character) => Err(format!(
+            "{character:?} is not allowed in it; letters, digits, '-', '_' and '.' are"
+        )),
         None => Ok(()),
     }
 }

@@ -44,14 +44,17 @@ impl Finding {
     }
 }
 
-/// Checks one rule by itself. `pointer` is where it stands.
-pub(super) fn rule(rule: &Rule, pointer: &str, file_gate: Option<&Gate>) -> Vec<Finding> {
+/// Checks one rule by itself. `pointer` is where it stands; `may_have_gate` says that the file's gate may stand for its own.
+pub(super) fn rule(rule: &Rule, pointer: &str, may_have_gate: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if rule.gate.is_none() && file_gate.is_none() {
+    if rule.gate.is_none() && !may_have_gate {
         findings.push(Finding::error(
             &child(pointer, "name"),
             "no-gate",
-            format!("no gate for rule {}: it would act on every Pod of the cluster", rule.name.0),
+            format!(
+                "no gate for rule {}: it would act on every Pod of the cluster",
+                rule.name.0
+            ),
             "write `gate: {label: …}` for the file or the rule",
         ));
     }
@@ -69,7 +72,11 @@ pub(super) fn rule(rule: &Rule, pointer: &str, file_gate: Option<&Gate>) -> Vec<
     for index in covered(&conditions) {
         let route = format!("{pointer}/routes/{index}");
         findings.push(Finding::error(
-            &if rule.routes[index].when.is_some() { child(&route, "when") } else { route },
+            &if rule.routes[index].when.is_some() {
+                child(&route, "when")
+            } else {
+                route
+            },
             "covered-route",
             "this route is never taken: those before it take all of its Pods",
             "delete it, or put it before them",
@@ -157,33 +164,32 @@ fn phases(rule: &Rule, pointer: &str, findings: &mut Vec<Finding>) {
             let root = reads.root;
             let early = matches!(phase, Phase::Match | Phase::Ordinal);
             let (code, message, hint) = match root {
-                Root::Pod | Root::Owner | Root::Request => continue,
                 Root::Ordinal | Root::Document if early => (
                     "later-phase",
-                    format!("{path} reads $.{}, which is found only after this", root.name()),
+                    format!("$.{} is read here and found only after this", root.name()),
                     "match and ordinal read $.pod, $.owner and $.request; use the condition of a route instead",
                 ),
                 Root::Spread if early || matches!(phase, Phase::Route | Phase::Spread) => (
                     "later-phase",
-                    format!("{path} reads $.spread, which is chosen only after this"),
+                    "$.spread is read here and chosen only after this".to_owned(),
                     "only placements can read $.spread",
                 ),
                 Root::Ordinal if rule.ordinal.is_none() => (
                     "needs-ordinal",
-                    format!("{path} reads $.ordinal, and the rule finds none"),
+                    format!("$.ordinal is read here, and rule {} finds none", rule.name.0),
                     "add `ordinal: {from: [podIndexLabel, podName]}` to the rule",
                 ),
                 Root::Document if rule.document.is_none() => (
                     "needs-document",
-                    format!("{path} reads $.document, and the rule names none"),
+                    format!("$.document is read here, and rule {} names none", rule.name.0),
                     "add `document: {annotation: …}` to the rule",
                 ),
                 Root::Spread if phase == (Phase::Placement { has_spread: false }) => (
                     "needs-spread",
-                    format!("{path} reads $.spread, and the route has none"),
+                    "$.spread is read here, and the route has none".to_owned(),
                     "add `spread: {values: […]}` to the route",
                 ),
-                Root::Ordinal | Root::Document | Root::Spread => continue,
+                _ => continue,
             };
             findings.push(locate(
                 Finding::error(&format!("{pointer}{below}"), code, message, hint),
@@ -204,10 +210,13 @@ fn needs_ordinal(rule: &Rule, pointer: &str, findings: &mut Vec<Finding>) {
     }
     for (index, route) in rule.routes.iter().enumerate() {
         let needs = [
-            ("when", route.when.as_ref().is_some_and(|when| {
-                // `otherwise` holds without one; `where` looks at something else.
-                when.name() != "otherwise" && when.condition().ordinals().is_some()
-            })),
+            (
+                "when",
+                route.when.as_ref().is_some_and(|when| {
+                    // `otherwise` holds without one; `where` looks at something else.
+                    when.name() != "otherwise" && when.condition().ordinals().is_some()
+                }),
+            ),
             ("spread", route.spread.is_some()),
         ];
         for (field, _) in needs.into_iter().filter(|(_, needed)| *needed) {
@@ -243,9 +252,18 @@ pub(super) fn writes_what_is_read(rules: &[Standing<'_>], file_gate: Option<&Gat
     for Standing { rule, .. } in rules {
         let name = &rule.name.0;
         if let Some(gate) = &rule.gate {
-            add(&["metadata", "labels", &gate.label], true, format!("the gate of rule {name}"));
+            add(
+                &["metadata", "labels", &gate.label],
+                true,
+                format!("the gate of rule {name}"),
+            );
         }
-        for key in rule.matching.labels.iter().flat_map(|labels| labels.keys()) {
+        for key in rule
+            .matching
+            .labels
+            .iter()
+            .flat_map(super::super::engine::label_selector::LabelSelector::keys)
+        {
             add(&["metadata", "labels", key], true, format!("the match of rule {name}"));
         }
         for source in rule.ordinal.iter().flat_map(|ordinal| &ordinal.from) {
@@ -279,8 +297,12 @@ pub(super) fn writes_what_is_read(rules: &[Standing<'_>], file_gate: Option<&Gat
         for (route_index, route) in rule.routes.iter().enumerate() {
             for placement in &route.placements {
                 let writes = placement.place().writes(rule.on_conflict);
-                let found = writes.iter().find_map(|writes| Some((writes, reader_of(&readers, writes)?)));
-                let Some((writes, (certain, reader))) = found else { continue };
+                let found = writes
+                    .iter()
+                    .find_map(|writes| Some((writes, reader_of(&readers, writes)?)));
+                let Some((writes, (certain, reader))) = found else {
+                    continue;
+                };
                 let pointer = format!("/rules/{index}/routes/{route_index}/{}", placement.name());
                 let message = format!(
                     "this {} /{}, which is read by {reader}",

@@ -20,7 +20,7 @@ pub enum Severity {
 }
 
 /// One problem of a policy.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Diagnostic {
     /// How bad it is.
@@ -48,6 +48,22 @@ pub struct Diagnostic {
 #[serde(transparent)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
+impl fmt::Debug for Diagnostic {
+    /// Without the text, of which only what is shown in a snippet is anybody's business.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Diagnostic")
+            .field("severity", &self.severity)
+            .field("code", &self.code)
+            .field("message", &self.message)
+            .field("hint", &self.hint)
+            .field("file", &self.file)
+            .field("line", &self.line)
+            .field("column", &self.column)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Diagnostic {
     /// `text` is the file's, with secrets masked; `place` is in bytes of it.
     pub(super) fn new(severity: Severity, problem: Problem, file: &str, text: &Arc<str>, place: Range<usize>) -> Self {
@@ -71,15 +87,13 @@ impl Diagnostic {
     fn render(&self, renderer: &Renderer) -> String {
         // The snippet shows the lines of the place, three at most.
         let from = self.text[..self.place.start].rfind('\n').map_or(0, |at| at + 1);
-        let to = self.text[from..]
-            .match_indices('\n')
-            .map(|(at, _)| from + at)
-            .filter(|at| *at >= self.place.start)
-            .take(3)
-            .take_while(|at| *at < self.place.end)
-            .last();
-        let line_end = |at: usize| self.text[at..].find('\n').map_or(self.text.len(), |end| at + end);
-        let to = line_end(to.map_or(self.place.start, |at| (at + 1).min(self.text.len())).min(self.place.end.max(self.place.start)));
+        let line_ends = self.text[from..].match_indices('\n').map(|(at, _)| from + at);
+        let line_ends: Vec<usize> = line_ends.chain([self.text.len()]).take(3).collect();
+        let to = line_ends
+            .iter()
+            .find(|end| **end >= self.place.end)
+            .or(line_ends.last());
+        let to = to.copied().unwrap_or(self.text.len());
         let source = &self.text[from..to];
         let start = self.place.start - from;
         let end = (self.place.end.min(to) - from).max(start);
@@ -87,12 +101,15 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group: Group<'_> = level.primary_title(self.message.as_str()).id(self.code.as_str()).element(
-            Snippet::source(source)
-                .path(self.file.as_str())
-                .line_start(self.line)
-                .annotation(AnnotationKind::Primary.span(start..end)),
-        );
+        let mut group: Group<'_> = level
+            .primary_title(self.message.as_str())
+            .id(self.code.as_str())
+            .element(
+                Snippet::source(source)
+                    .path(self.file.as_str())
+                    .line_start(self.line)
+                    .annotation(AnnotationKind::Primary.span(start..end)),
+            );
         if !self.hint.is_empty() {
             group = group.element(Level::HELP.message(self.hint.as_str()));
         }
@@ -133,7 +150,10 @@ impl Diagnostics {
     }
 
     fn count(&self, severity: Severity) -> usize {
-        self.0.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+        self.0
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
     }
 
     /// Each problem with its snippet and hint, with a blank line between two.
@@ -141,6 +161,15 @@ impl Diagnostics {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let renders: Vec<String> = self.0.iter().map(|diagnostic| diagnostic.render(&renderer)).collect();
         renders.join("\n\n")
+    }
+}
+
+impl<'d> IntoIterator for &'d Diagnostics {
+    type Item = &'d Diagnostic;
+    type IntoIter = std::slice::Iter<'d, Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Places {
     scalars: Vec<(String, String, Place)>,
     /// What may hold a secret, and is masked wherever the text is shown.
     pub(super) secrets: Vec<Place>,
+    /// True where the whole text was looked at.
+    pub(super) complete: bool,
 }
 
 /// A problem and where it stands.
@@ -49,12 +51,17 @@ impl Places {
         }
     }
 
-    /// Where a text stands as a key or value at or below a pointer, or else the pointer's own value.
+    /// Where a text stands at or below a pointer, alone or inside `${…}` of a key or value; or else the pointer's own
+    /// value.
     pub(super) fn text_below(&self, pointer: &str, text: &str) -> Place {
         let below = format!("{pointer}/");
-        self.scalars
-            .iter()
-            .find(|(at, scalar, _)| scalar == text && (at == pointer || at.starts_with(&below)))
+        let find = |fits: &dyn Fn(&str) -> bool| {
+            self.scalars
+                .iter()
+                .find(|(at, scalar, _)| (at == pointer || at.starts_with(&below)) && fits(scalar))
+        };
+        find(&|scalar| scalar == text)
+            .or_else(|| find(&|scalar| scalar.contains("${") && scalar.contains(text)))
             .map_or_else(|| self.value(pointer), |(_, _, place)| place.clone())
     }
 
@@ -66,7 +73,27 @@ impl Places {
 
 /// True for a field whose value is masked wherever a policy is shown.
 pub(super) fn is_secret_field(name: &str) -> bool {
-    matches!(name, "url" | "secret" | "headers")
+    ["url", "secret", "headers"]
+        .iter()
+        .any(|field| field.eq_ignore_ascii_case(name))
+}
+
+/// True where the value at a pointer may be a secret: below such a field, and below a field of a sink that nobody knows,
+/// which may be one misspelt.
+pub(super) fn is_secret(pointer: &str) -> bool {
+    const PLAIN: [&str; 7] = ["name", "type", "required", "format", "atMobiles", "atAll", "keyword"];
+    let mut fields = pointer.split('/').skip(1);
+    match (fields.next(), fields.next(), fields.next()) {
+        (Some("sinks"), Some(_), Some(field)) if PLAIN.contains(&field) => false,
+        (Some("sinks"), ..) => true,
+        _ => pointer.split('/').any(is_secret_field),
+    }
+}
+
+/// True where a key of the map at a pointer may be a secret: a URL in braces, say, is a key without a value.
+pub(super) fn is_secret_key(map: &str, key: &str) -> bool {
+    let is_field = (map.starts_with("/sinks") && map.split('/').count() < 4) || map.ends_with("/headers");
+    is_secret(map) && !is_field && !matches!(key, "env" | "file")
 }
 
 /// One container that is open while the events go by.
@@ -94,7 +121,7 @@ pub(super) fn places(text: &str) -> (Places, Vec<Located>) {
         places: Places::default(),
         problems: Vec::new(),
         open: Vec::new(),
-        sizes: HashMap::new(),
+        anchors: HashMap::new(),
         values: 0,
         documents: 0,
         root_is_empty: true,
@@ -104,7 +131,7 @@ pub(super) fn places(text: &str) -> (Places, Vec<Located>) {
         match next {
             Ok((event, span)) => {
                 if pass.event(event, span).is_err() {
-                    break;
+                    return (pass.places, pass.problems);
                 }
             }
             Err(error) => {
@@ -123,6 +150,7 @@ pub(super) fn places(text: &str) -> (Places, Vec<Located>) {
             0..text.len().min(1),
         ));
     }
+    pass.places.complete = true;
     (pass.places, pass.problems)
 }
 
@@ -133,7 +161,8 @@ struct Pass<'t> {
     places: Places,
     problems: Vec<Located>,
     open: Vec<Open>,
-    sizes: HashMap<usize, usize>,
+    /// What each anchor names: how many values, and where.
+    anchors: HashMap<usize, (usize, Place)>,
     values: usize,
     documents: usize,
     root_is_empty: bool,
@@ -180,7 +209,7 @@ impl Pass<'_> {
                 self.scalar(&value, style, anchor, place)?;
             }
             Event::Alias(anchor) => {
-                let size = self.sizes.get(&anchor).copied().unwrap_or(1);
+                let (size, named) = self.anchors.get(&anchor).cloned().unwrap_or((1, 0..0));
                 self.count(size, &place)?;
                 if self.is_key() {
                     self.problem(
@@ -190,6 +219,9 @@ impl Pass<'_> {
                     return Err(GivenUp);
                 }
                 let pointer = self.next_pointer();
+                if is_secret(&pointer) {
+                    self.places.secrets.push(named);
+                }
                 self.places.values.insert(pointer, place);
             }
             Event::MappingStart(anchor, tag) => {
@@ -208,7 +240,8 @@ impl Pass<'_> {
                 if let Some(open) = self.open.pop() {
                     let end = self.text[..place.end].trim_end().len().max(open.start);
                     if open.anchor > 0 {
-                        self.sizes.insert(open.anchor, self.values - open.values_before);
+                        let named = (self.values - open.values_before, open.start..end);
+                        self.anchors.insert(open.anchor, named);
                     }
                     self.places.values.insert(open.pointer, open.start..end);
                 }
@@ -235,7 +268,13 @@ impl Pass<'_> {
     }
 
     fn is_key(&self) -> bool {
-        matches!(self.open.last(), Some(Open { kind: Kind::Map { key: None, .. }, .. }))
+        matches!(
+            self.open.last(),
+            Some(Open {
+                kind: Kind::Map { key: None, .. },
+                ..
+            })
+        )
     }
 
     /// The pointer of the value that comes next; moves on to the one after it.
@@ -256,7 +295,11 @@ impl Pass<'_> {
         self.count(1, &place)?;
         if self.is_key() {
             self.problem(
-                Problem::new("bad-key", "a list or map cannot be a key", "quote the key, if it is a text with [ or { in it"),
+                Problem::new(
+                    "bad-key",
+                    "a list or map cannot be a key",
+                    "quote the key, if it is a text with [ or { in it",
+                ),
                 place,
             );
             return Err(GivenUp);
@@ -276,7 +319,7 @@ impl Pass<'_> {
     fn scalar(&mut self, value: &str, style: ScalarStyle, anchor: usize, place: Place) -> Result<(), GivenUp> {
         self.count(1, &place)?;
         if anchor > 0 {
-            self.sizes.insert(anchor, 1);
+            self.anchors.insert(anchor, (1, place.clone()));
         }
         let Some(open) = self.open.last_mut() else {
             self.root_is_empty = style == ScalarStyle::Plain && is_null(value);
@@ -285,9 +328,16 @@ impl Pass<'_> {
         };
         if let Kind::Map { key: key @ None, seen } = &mut open.kind {
             let pointer = child(&open.pointer, value);
+            let secret = is_secret_key(&open.pointer, value);
+            if secret {
+                self.places.secrets.push(place.clone());
+            }
             *key = Some(value.to_owned());
             let repeated = seen.insert(value.to_owned(), place.clone());
-            self.places.scalars.push((pointer.clone(), value.to_owned(), place.clone()));
+            let shown = if secret { "here" } else { value };
+            self.places
+                .scalars
+                .push((pointer.clone(), value.to_owned(), place.clone()));
             self.places.keys.insert(pointer, place.clone());
             if value == "<<" && style == ScalarStyle::Plain {
                 self.problem(
@@ -298,8 +348,12 @@ impl Pass<'_> {
                 self.problem(
                     Problem::new(
                         "bad-key",
-                        format!("YAML reads the key {value} as a boolean, number or null"),
-                        format!("quote it: \"{value}\""),
+                        format!("YAML reads the key {shown} as a boolean, number or null"),
+                        if secret {
+                            "quote it".to_owned()
+                        } else {
+                            format!("quote it: \"{value}\"")
+                        },
                     ),
                     place,
                 );
@@ -308,7 +362,7 @@ impl Pass<'_> {
                 self.problem(
                     Problem::new(
                         "duplicate-key",
-                        format!("the key {value} stands here twice"),
+                        format!("the key {shown} stands in this map twice"),
                         format!("the first one is on line {line}; keep one of them"),
                     ),
                     place,
@@ -317,23 +371,27 @@ impl Pass<'_> {
             return Ok(());
         }
         let pointer = self.next_pointer();
-        if pointer.split('/').any(is_secret_field) {
+        // A URL may hold a token wherever it stands; a block scalar that has one may be a whole policy, which is read later.
+        let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if is_secret(&pointer) || (value.contains("://") && !block) {
             self.places.secrets.push(place.clone());
         }
         if style == ScalarStyle::Literal {
             self.places.blocks.insert(pointer.clone(), place.clone());
         }
-        self.places.scalars.push((pointer.clone(), value.to_owned(), place.clone()));
+        self.places
+            .scalars
+            .push((pointer.clone(), value.to_owned(), place.clone()));
         self.places.values.insert(pointer, place);
         Ok(())
     }
 
     fn check_tag(&mut self, tag: Option<&saphyr_parser::Tag>, place: &Place) {
-        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
+        if tag.is_some_and(|tag| !tag.is_yaml_core_schema()) {
             self.problem(
                 Problem::new(
                     "yaml-tag",
-                    format!("YAML reads {tag} as a tag, not as text"),
+                    "YAML reads this as a tag, not as text",
                     "quote the whole value, if it is a text that starts with !",
                 ),
                 place.clone(),
@@ -351,7 +409,10 @@ impl Pass<'_> {
             .flatten()
             .find(|character| ['*', '&', '!', '@', '`', '%'].contains(character));
         let (code, hint) = match special {
-            Some('*') => ("yaml-alias", "an unquoted * starts a YAML alias: quote the text, as in '*-prod'".to_owned()),
+            Some('*') => (
+                "yaml-alias",
+                "an unquoted * starts a YAML alias: quote the text, as in '*-prod'".to_owned(),
+            ),
             Some(character) => (
                 "yaml-syntax",
                 format!("an unquoted {character} has a meaning of its own in YAML: quote the text"),
@@ -363,11 +424,20 @@ impl Pass<'_> {
             ),
             None => (
                 "yaml-syntax",
-                "check the indentation, quotes and brackets here and on the line above".to_owned(),
+                match self.open.last().filter(|_| error.info().contains("flow ")) {
+                    Some(open) => format!(
+                        "a comma is missing before this, or the bracket opened on line {} is not closed",
+                        self.text[..open.start].matches('\n').count() + 1
+                    ),
+                    None => "check the indentation, quotes and brackets here and on the line above".to_owned(),
+                },
             ),
         };
         let end = at + rest.chars().next().map_or(0, char::len_utf8);
-        self.problem(Problem::new(code, format!("this is no YAML: {}", error.info()), hint), at..end);
+        self.problem(
+            Problem::new(code, format!("this is no YAML: {}", error.info()), hint),
+            at..end,
+        );
     }
 }
 

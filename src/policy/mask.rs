@@ -18,23 +18,51 @@ pub(super) fn mask(text: &str, places: &[Range<usize>]) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// The places that may hold secrets in a text that is no YAML: the rest of a line behind a secret field, and the lines
-/// below it that are indented deeper.
+/// The places that may hold secrets in a text that is no YAML: the rest of a line behind a secret field or from a URL on,
+/// and the lines below it that are indented deeper or start no entry of their own.
 pub(super) fn secret_lines(text: &str) -> Vec<Range<usize>> {
     let mut places = Vec::new();
     let mut deeper_than = None;
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let indent = line.len() - line.trim_start().len();
-        let blank = line.trim().is_empty();
-        if deeper_than.is_some_and(|field| indent > field || blank) {
+        if deeper_than.is_some_and(|field| indent > field || !starts_entry(line)) {
             places.push(at..at + line.len());
         } else {
             deeper_than = None;
-            if let Some(colon) = secret_field(line) {
-                places.push(at + colon + 1..at + line.len());
+            let colon = secret_field(line).map(|colon| colon + 1);
+            if let Some(from) = colon.into_iter().chain(line.find("://")).min() {
+                places.push(at + from..at + line.len());
                 deeper_than = Some(indent);
             }
+        }
+        at += line.len();
+    }
+    places
+}
+
+/// True for a line with a key or a dash; any other goes on with what is above it.
+fn starts_entry(line: &str) -> bool {
+    let line = line.trim();
+    line.starts_with("- ") || line.ends_with(':') || line.contains(": ")
+}
+
+/// The places that may hold secrets in comments, which the places of values leave out: URLs, and what stands behind a
+/// secret field. Whether a # starts a comment is not asked: a text that is masked for nothing does no harm.
+pub(super) fn secret_comments(text: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some(comment) = line.find('#') {
+            let colon = secret_field(&line[comment..]).map(|colon| colon + 1);
+            let url = line[comment..].find("://");
+            places.extend(
+                colon
+                    .into_iter()
+                    .chain(url)
+                    .min()
+                    .map(|from| at + comment + from..at + line.len()),
+            );
         }
         at += line.len();
     }

@@ -10,8 +10,11 @@ mod mask;
 mod model;
 mod read;
 mod schema;
+mod strict;
 mod text;
 
+use std::collections::HashSet;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -63,11 +66,13 @@ pub struct Compiled {
 
 /// Reads, checks and compiles a policy: every problem at once.
 pub fn load(texts: &[PolicyText]) -> Result<Compiled, Diagnostics> {
-    let mut loading = Loading::default();
-    let mut masked = Vec::new();
+    let mut loading = Loading {
+        texts,
+        ..Loading::default()
+    };
     for (file, text) in texts.iter().enumerate() {
         let read = text::read(file, text);
-        masked.push(Arc::from(read.masked));
+        loading.masked.push(Arc::from(read.masked));
         loading.units.extend(read.units);
         for (problem, place) in read.problems {
             loading.found.push((Severity::Error, problem, file, place));
@@ -75,7 +80,10 @@ pub fn load(texts: &[PolicyText]) -> Result<Compiled, Diagnostics> {
         if text.text.len() > LARGE {
             let problem = Problem::new(
                 "large-policy",
-                format!("this has {} KiB: a ConfigMap holds 1 MiB, and `kubectl apply` 256 KiB", text.text.len() / 1024),
+                format!(
+                    "this has {} KiB: a ConfigMap holds 1 MiB, and `kubectl apply` 256 KiB",
+                    text.text.len() / 1024
+                ),
                 "split it, or apply it with --server-side",
             );
             loading.found.push((Severity::Warning, problem, file, 0..0));
@@ -91,14 +99,19 @@ pub fn load(texts: &[PolicyText]) -> Result<Compiled, Diagnostics> {
     loading.rules();
     loading.sinks();
     loading.check();
-    loading.finish(texts, &masked)
+    loading.finish()
 }
 
 #[derive(Default)]
-struct Loading {
+struct Loading<'t> {
+    texts: &'t [PolicyText],
+    /// The texts as they are shown, with secrets masked.
+    masked: Vec<Arc<str>>,
     units: Vec<Unit>,
     found: Vec<(Severity, Problem, usize, Place)>,
     gate: Option<Gate>,
+    /// True where what stands beside rules and sinks could not be read: whether there is a gate is not known.
+    heads_missing: bool,
     /// Where the file's gate and `unmatched` are said first.
     said: [Option<usize>; 2],
     unmatched: Option<Verdict>,
@@ -107,11 +120,13 @@ struct Loading {
     /// True where some rule could not be read: what it uses is not known.
     rules_missing: bool,
     sinks: Vec<(usize, usize, SinkSpec)>,
+    /// True where `sinks` is no list: which sinks there are is not known.
+    sinks_missing: bool,
     /// Every sink's name, readable or not.
     sink_names: Vec<String>,
 }
 
-impl Loading {
+impl Loading<'_> {
     fn fault(&mut self, unit: usize, fault: Fault) {
         let at = &self.units[unit];
         let place = if fault.at_key {
@@ -119,63 +134,86 @@ impl Loading {
         } else {
             at.places.value(&fault.pointer)
         };
-        let place = at.outer(place);
-        self.found.push((Severity::Error, fault.problem, at.file, place));
+        let (problem, place) = at.outer(fault.problem, place);
+        self.found.push((Severity::Error, problem, at.file, place));
     }
 
     fn finding(&mut self, unit: usize, finding: Finding) {
         let at = &self.units[unit];
         let place = match &finding.text {
-            Some(text) => {
-                let inside = format!("${{{text}}}");
-                let place = at.places.text_below(&finding.pointer, text);
-                if place == at.places.value(&finding.pointer) {
-                    at.places.text_below(&finding.pointer, &inside)
-                } else {
-                    place
-                }
-            }
+            Some(text) => at.places.text_below(&finding.pointer, text),
             None => at.places.value(&finding.pointer),
         };
-        let place = at.outer(place);
-        let severity = if finding.is_error { Severity::Error } else { Severity::Warning };
-        self.found.push((severity, finding.problem, at.file, place));
+        let (problem, place) = at.outer(finding.problem, place);
+        let severity = if finding.is_error {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
+        self.found.push((severity, problem, at.file, place));
+    }
+
+    /// The file and line of what stands at a pointer.
+    fn line_of(&self, unit: usize, pointer: &str) -> String {
+        let at = &self.units[unit];
+        let start = at.place(at.places.value(pointer)).start;
+        let before = self.masked[at.file].bytes().take(start);
+        let line = before.filter(|byte| *byte == b'\n').count() + 1;
+        format!("{}:{line}", self.texts[at.file].file)
     }
 
     /// Reads what stands beside rules and sinks.
     fn heads(&mut self) {
         for unit in 0..self.units.len() {
             let mut head = self.units[unit].value.clone();
-            if let Some(members) = head.as_object_mut() {
-                for list in ["rules", "sinks"] {
-                    if members.remove(list).is_some_and(|value| !value.is_array() && !value.is_null()) {
-                        let pointer = child("", list);
-                        self.finding(
-                            unit,
-                            Finding::error(&pointer, "wrong-type", format!("{list} is no list"), "start each entry with a dash"),
-                        );
-                    }
+            let Some(members) = head.as_object_mut() else {
+                let hint = "start with apiVersion: label-router/v1 and kind: RoutingPolicy";
+                self.finding(
+                    unit,
+                    Finding::error("", "wrong-type", "a policy is a map of fields", hint),
+                );
+                continue;
+            };
+            for list in ["rules", "sinks"] {
+                if members
+                    .remove(list)
+                    .is_some_and(|value| !value.is_array() && !value.is_null())
+                {
+                    let pointer = child("", list);
+                    self.finding(
+                        unit,
+                        Finding::error(
+                            &pointer,
+                            "wrong-type",
+                            format!("{list} is no list"),
+                            "start each entry with a dash",
+                        ),
+                    );
+                    self.sinks_missing |= list == "sinks";
                 }
             }
             let (policy, faults) = read::<RoutingPolicy>(&head, "");
             for fault in faults {
                 self.fault(unit, fault);
             }
-            let Some(policy) = policy else { continue };
-            let fields = [("gate", policy.gate.is_some()), ("unmatched", policy.unmatched.is_some())];
+            let Some(policy) = policy else {
+                self.heads_missing = true;
+                continue;
+            };
+            let fields = [
+                ("gate", policy.gate.is_some()),
+                ("unmatched", policy.unmatched.is_some()),
+            ];
             for (index, (field, said)) in fields.into_iter().enumerate() {
                 match (said, self.said[index]) {
                     (true, Some(first)) => {
-                        let file = self.units[first].file;
-                        self.finding(
-                            unit,
-                            Finding::error(
-                                &child("", field),
-                                "said-twice",
-                                format!("{field} is said in two files"),
-                                format!("it is said first in file {} of those given; keep one", file + 1),
-                            ),
+                        let pointer = child("", field);
+                        let message = format!("{field} is said in two policies that add up");
+                        let hint = format!(
+                            "it is said first at {}; keep one of them",
+                            self.line_of(first, &pointer)
                         );
+                        self.finding(unit, Finding::error(&pointer, "said-twice", message, hint));
                     }
                     (true, None) => self.said[index] = Some(unit),
                     (false, _) => {}
@@ -232,7 +270,8 @@ impl Loading {
             })
             .collect();
         for at in &standing {
-            let own = check::rule(at.rule, &format!("/rules/{}", at.index), self.gate.as_ref());
+            let may_have_gate = self.gate.is_some() || self.heads_missing;
+            let own = check::rule(at.rule, &format!("/rules/{}", at.index), may_have_gate);
             findings.extend(own.into_iter().map(|finding| (at.unit, finding)));
         }
         let about_rules = check::writes_what_is_read(&standing, self.gate.as_ref())
@@ -241,29 +280,31 @@ impl Loading {
         findings.extend(about_rules.map(|(at, finding)| (standing[at].unit, finding)));
         for (at, first) in check::repeated(standing.iter().map(|at| at.rule.name.0.as_str())) {
             let Standing { rule, unit, index } = standing[at];
+            let first = self.line_of(standing[first].unit, &format!("/rules/{}/name", standing[first].index));
             findings.push((
                 unit,
                 Finding::error(
                     &format!("/rules/{index}/name"),
                     "duplicate-name",
                     format!("two rules are called {}", rule.name.0),
-                    format!("rule {} of all has the name already; rename one", first + 1),
+                    format!("the first one is at {first}; rename one of them"),
                 ),
             ));
         }
         for (at, first) in check::repeated(self.sinks.iter().map(|(_, _, sink)| sink.name.as_str())) {
             let (unit, index, sink) = &self.sinks[at];
+            let first = self.line_of(self.sinks[first].0, &format!("/sinks/{}/name", self.sinks[first].1));
             findings.push((
                 *unit,
                 Finding::error(
                     &format!("/sinks/{index}/name"),
                     "duplicate-name",
                     format!("two sinks are called {}", sink.name),
-                    format!("sink {} of all has the name already; rename one", first + 1),
+                    format!("the first one is at {first}; rename one of them"),
                 ),
             ));
         }
-        self.check_sink_names(&standing, &mut findings);
+        self.check_sink_names(&mut findings);
         let nothing_to_do = self.rules.is_empty() && !self.rules_missing && !self.units.is_empty();
         for (unit, finding) in findings {
             self.finding(unit, finding);
@@ -276,16 +317,20 @@ impl Loading {
         }
     }
 
-    fn check_sink_names(&self, standing: &[Standing<'_>], findings: &mut Vec<(usize, Finding)>) {
-        let mut used: Vec<&str> = Vec::new();
-        for Standing { rule, unit, index } in standing {
-            let named = rule.notify.iter().flat_map(|notify| &notify.sinks).enumerate();
-            for (at, name) in named {
-                used.push(name);
-                if !self.sink_names.contains(name) {
+    /// Looks at what is written, not at what could be read: a rule with a fault elsewhere names its sinks all the same.
+    fn check_sink_names(&self, findings: &mut Vec<(usize, Finding)>) {
+        let mut used: HashSet<&str> = HashSet::new();
+        for (unit, at) in self.units.iter().enumerate() {
+            for (index, rule) in list(&at.value, "/rules").enumerate() {
+                for (at, name) in list(rule, "/notify/sinks").enumerate() {
+                    let Some(name) = name.as_str() else { continue };
+                    used.insert(name);
+                    if self.sinks_missing || self.sink_names.iter().any(|known| known == name) {
+                        continue;
+                    }
                     let near = suggest::closest(name, self.sink_names.iter().map(String::as_str));
                     findings.push((
-                        *unit,
+                        unit,
                         Finding::error(
                             &format!("/rules/{index}/notify/sinks/{at}"),
                             "undeclared-sink",
@@ -299,10 +344,11 @@ impl Loading {
                 }
             }
         }
-        if self.rules_missing {
-            return;
-        }
-        for (unit, index, sink) in self.sinks.iter().filter(|(_, _, sink)| !used.contains(&sink.name.as_str())) {
+        for (unit, index, sink) in self
+            .sinks
+            .iter()
+            .filter(|(_, _, sink)| !used.contains(&sink.name.as_str()))
+        {
             findings.push((
                 *unit,
                 Finding::warning(
@@ -315,12 +361,30 @@ impl Loading {
         }
     }
 
-    fn finish(self, texts: &[PolicyText], masked: &[Arc<str>]) -> Result<Compiled, Diagnostics> {
+    fn finish(self) -> Result<Compiled, Diagnostics> {
         let mut diagnostics = Diagnostics::default();
+        // What is no text to YAML is refused once more as a label key, say.
+        let no_text: HashSet<(usize, usize)> = self
+            .found
+            .iter()
+            .filter(|(_, problem, ..)| matches!(problem.code.as_str(), "bad-key" | "merge-key" | "yaml-tag"))
+            .map(|(_, _, file, place)| (*file, place.start))
+            .collect();
+        let mut told = HashSet::new();
         for (severity, problem, file, place) in self.found {
-            diagnostics.push(Diagnostic::new(severity, problem, &texts[file].file, &masked[file], place));
+            let at = (file, place.start);
+            if no_text.contains(&at) && !told.insert(at) {
+                continue;
+            }
+            diagnostics.push(Diagnostic::new(
+                severity,
+                problem,
+                &self.texts[file].file,
+                &self.masked[file],
+                place,
+            ));
         }
-        let files: Vec<String> = texts.iter().map(|text| text.file.clone()).collect();
+        let files: Vec<String> = self.texts.iter().map(|text| text.file.clone()).collect();
         diagnostics.sort(&files);
         if diagnostics.errors() > 0 {
             return Err(diagnostics);
@@ -329,7 +393,9 @@ impl Loading {
         let mut notify = Vec::with_capacity(self.rules.len());
         for (_, _, rule) in self.rules {
             // `check` has made sure that there is one of the two.
-            let Some(gate) = rule.gate.or_else(|| self.gate.clone()) else { continue };
+            let Some(gate) = rule.gate.or_else(|| self.gate.clone()) else {
+                continue;
+            };
             notify.push(rule.notify);
             rules.push(rule::Rule {
                 name: rule.name.0.into(),
@@ -347,7 +413,12 @@ impl Loading {
             });
         }
         Ok(Compiled {
-            snapshot: Snapshot::new(self.gate, self.unmatched.unwrap_or_default(), rules, &generation(texts)),
+            snapshot: Snapshot::new(
+                self.gate,
+                self.unmatched.unwrap_or_default(),
+                rules,
+                &generation(self.texts),
+            ),
             sinks: self.sinks.into_iter().map(|(_, _, sink)| sink).collect(),
             notify,
             warnings: diagnostics,
@@ -355,9 +426,37 @@ impl Loading {
     }
 }
 
+/// The items of a list, where there is one.
+fn list<'v>(value: &'v Value, pointer: &str) -> impl Iterator<Item = &'v Value> {
+    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
 /// The entries of a list in a policy.
 fn entries(value: &Value, list: &str) -> Vec<Value> {
     value.get(list).and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// The fields that sinks of all types have.
+const COMMON: [&str; 3] = ["name", "type", "required"];
+
+/// A field that a type of sink does not know may be meant as one that all have.
+fn suggest_common(fault: &mut Fault, sink: &str) {
+    let Some((map, written)) = fault.pointer.rsplit_once('/') else {
+        return;
+    };
+    if map != sink || fault.problem.code != "unknown-field" {
+        return;
+    }
+    let hint = &mut fault.problem.hint;
+    if let Some(near) = suggest::closest(written, COMMON) {
+        *hint = format!("did you mean {near}?");
+    } else if !hint.starts_with("did you mean") {
+        let own = hint.strip_prefix("choose one of ");
+        *hint = format!(
+            "choose one of {}",
+            COMMON.into_iter().chain(own).collect::<Vec<_>>().join(", ")
+        );
+    }
 }
 
 /// Reads a sink: what all types have, then what its own type has.
@@ -376,14 +475,15 @@ fn sink(mut value: Value, pointer: &str) -> Result<SinkSpec, Vec<Fault>> {
         type Output = (Option<Settings>, Vec<Fault>);
 
         fn run<T: SinkSettings + Into<Settings>>(self) -> Self::Output {
-            let (settings, faults) = read::<T>(self.0, self.1);
+            let (settings, mut faults) = read::<T>(self.0, self.1);
+            faults.iter_mut().for_each(|fault| suggest_common(fault, self.1));
             (settings.map(Into::into), faults)
         }
     }
     let (common, mut faults) = read::<Common>(&value, pointer);
     let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     if let Some(members) = value.as_object_mut() {
-        for name in ["name", "type", "required"] {
+        for name in COMMON {
             members.remove(name);
         }
     }
@@ -427,5 +527,9 @@ fn generation(texts: &[PolicyText]) -> String {
         hash.update(text.text.len().to_be_bytes());
         hash.update(text.text.as_bytes());
     }
-    hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().take(6).fold(String::new(), |mut text, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -104,10 +104,8 @@ impl<'de> Deserialize<'de> for RuleName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let fits = (1..=63).contains(&name.len())
-            && name.bytes().all(inner)
-            && !name.starts_with('-')
-            && !name.ends_with('-');
+        let fits =
+            (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-');
         if fits {
             Ok(Self(name))
         } else {

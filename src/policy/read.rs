@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
-use super::located::{child, is_secret_field};
+use super::located::{child, is_secret, is_secret_key};
+use super::strict::Strict;
 use crate::engine::problem::Problem;
 use crate::engine::suggest;
 
@@ -29,7 +30,7 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value, base: &str) -> (Option<T>
     let mut faults: Vec<Fault> = Vec::new();
     let mut taken = Taken::default();
     while faults.len() < MOST_FAULTS {
-        let error = match serde_path_to_error::deserialize::<_, T>(&value) {
+        let error = match serde_path_to_error::deserialize::<_, T>(Strict(&value)) {
             Ok(piece) => return (faults.is_empty().then_some(piece), faults),
             Err(error) => error,
         };
@@ -42,13 +43,19 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value, base: &str) -> (Option<T>
                 Segment::Enum { .. } | Segment::Unknown => None,
             })
             .collect();
-        let path = existing(&value, &path);
+        let (mut path, at) = existing(&value, &path);
         let pointer = taken.original(base, &path);
         let (problem, mut at_key) = explain(&error.inner().to_string(), &pointer);
-        // A key that checks itself, as those of a nodeSelector do, is quoted in what it says.
-        at_key |= path.last().is_some_and(|key| problem.message.contains(&format!("{key:?}")));
+        // A key that checks itself, as those of a nodeSelector do, is quoted in what it says, whole or in part.
+        at_key |= path.last().is_some_and(|key| quotes(&problem.message, key));
         // Where a part was taken out, what the rest lacks is our doing.
         let ours = taken.is_around(&pointer) && !at_key;
+        // What is said of a map may be about one of its members, which it then starts with.
+        if let Some(member) = at.as_object().and_then(|members| first_word(&problem.message, members)) {
+            path.push(member);
+            at_key = true;
+        }
+        let pointer = taken.original(base, &path);
         if !ours {
             faults.push(Fault {
                 pointer,
@@ -63,8 +70,24 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value, base: &str) -> (Option<T>
     (None, faults)
 }
 
-/// The part of a path that exists: an enum's variant may be a plain word, which has no members.
-fn existing(value: &Value, path: &[String]) -> Vec<String> {
+/// True where a message quotes a key, or a path in the `${…}` of a key.
+fn quotes(message: &str, key: &str) -> bool {
+    let part = message.split('"').nth(1).filter(|part| !part.is_empty());
+    message.contains(&format!("{key:?}")) || (key.contains("${") && part.is_some_and(|part| key.contains(part)))
+}
+
+/// The member that a message starts with.
+fn first_word(message: &str, members: &Map<String, Value>) -> Option<String> {
+    let message = message.trim_start_matches(['`', '"']);
+    let starts = |name: &&String| {
+        let rest = message.strip_prefix(name.as_str());
+        rest.is_some_and(|rest| rest.starts_with([' ', ':', '`', '"']))
+    };
+    members.keys().filter(starts).max_by_key(|name| name.len()).cloned()
+}
+
+/// The part of a path that exists, with what stands there: an enum's variant may be a plain word, which has no members.
+fn existing<'v>(value: &'v Value, path: &[String]) -> (Vec<String>, &'v Value) {
     let mut at = value;
     let mut existing = Vec::new();
     for name in path {
@@ -79,7 +102,7 @@ fn existing(value: &Value, path: &[String]) -> Vec<String> {
         }
         existing.push(name.clone());
     }
-    existing
+    (existing, at)
 }
 
 /// What was taken out, so that later pointers still say where things stand in the text.
@@ -109,7 +132,9 @@ impl Taken {
 
     fn is_around(&self, pointer: &str) -> bool {
         let below = format!("{pointer}/");
-        self.pointers.iter().any(|taken| taken == pointer || taken.starts_with(&below))
+        self.pointers
+            .iter()
+            .any(|taken| taken == pointer || taken.starts_with(&below))
     }
 
     fn take(&mut self, value: &mut Value, base: &str, path: &[String]) -> bool {
@@ -164,50 +189,89 @@ fn explain(message: &str, pointer: &str) -> (Problem, bool) {
                 |near| format!("did you mean {near}?"),
             )
     };
+    // What serde says of a value that may be a secret would repeat it.
+    let secret = is_secret(pointer);
     if message.starts_with("unknown field") {
         let field = quoted.first().copied().unwrap_or_default();
-        let hint = if known.is_empty() { "delete it".to_owned() } else { choose() };
-        return (
-            Problem::new("unknown-field", format!("there is no field {field} here"), hint),
-            true,
-        );
+        let map = pointer.rsplit_once('/').map_or("", |(map, _)| map);
+        let said = if is_secret_key(map, field) {
+            "there is no such field here".to_owned()
+        } else {
+            format!("there is no field {field} here")
+        };
+        let hint = if known.is_empty() {
+            "delete it".to_owned()
+        } else {
+            choose()
+        };
+        return (Problem::new("unknown-field", said, hint), true);
     }
     if message.starts_with("unknown variant") {
         let word = quoted.first().copied().unwrap_or_default();
-        return (
-            Problem::new("unknown-value", format!("{word:?} is none of the words allowed here"), choose()),
-            false,
-        );
+        let said = if secret {
+            "this is none of the words allowed here".to_owned()
+        } else {
+            format!("{word:?} is none of the words allowed here")
+        };
+        return (Problem::new("unknown-value", said, choose()), false);
     }
     if message.starts_with("missing field") {
         let field = quoted.first().copied().unwrap_or_default();
+        let value = match field {
+            "apiVersion" => ": label-router/v1",
+            "kind" if pointer.is_empty() => ": RoutingPolicy",
+            _ => "",
+        };
         return (
-            Problem::new("missing-field", format!("the field {field} is missing"), format!("add {field}")),
+            Problem::new(
+                "missing-field",
+                format!("the field {field} is missing"),
+                format!("add {field}{value}"),
+            ),
             false,
         );
     }
-    // What serde says of a value that may be a secret would repeat it.
     let found = match message.split_once(", expected ") {
-        Some((_, expected)) => Problem::new(
+        Some((found, expected)) => Problem::new(
             "wrong-type",
-            if pointer.split('/').any(is_secret_field) {
+            if secret {
                 "this is the wrong kind of value".to_owned()
             } else {
-                message
-                    .split_once(", expected ")
-                    .map_or(message, |(found, _)| found)
-                    .replacen("invalid type: ", "this is the wrong kind of value: ", 1)
-                    .replacen("invalid value: ", "this value is not possible: ", 1)
-                    .replacen("invalid length", "this has the wrong length", 1)
+                plain_found(found)
             },
             format!("expected {}", plain_type(expected)),
         ),
-        None if pointer.split('/').any(is_secret_field) => {
-            Problem::new("wrong-value", "this value is not possible", "see `label-router schema`")
-        }
+        None if secret => Problem::new("wrong-value", "this value is not possible", "see `label-router schema`"),
         None => Problem::new("wrong-value", message, "see `label-router schema`"),
     };
     (found, false)
+}
+
+/// What was found, as a person says it.
+fn plain_found(found: &str) -> String {
+    let kinds = [
+        ("sequence", "a list"),
+        ("map", "a map"),
+        ("null", "null"),
+        ("string ", "the text "),
+        ("boolean ", ""),
+        ("integer ", "the number "),
+        ("floating point ", "the number "),
+    ];
+    let Some((fault, kind)) = found.split_once(": ") else {
+        return found.replacen("invalid length", "this has the wrong length", 1);
+    };
+    let kind = kinds
+        .into_iter()
+        .find_map(|(serde, plain)| {
+            kind.strip_prefix(serde)
+                .map(|rest| format!("{plain}{}", rest.replace('`', "")))
+        })
+        .unwrap_or_else(|| kind.to_owned());
+    match fault {
+        "invalid value" => format!("this value is not possible: {kind}"),
+        _ => format!("this is the wrong kind of value: {kind}"),
+    }
 }
 
 /// A type's name as a person says it.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::PolicyText;
 use super::located::{Located, Place, Places, child, places};
-use super::mask::{mask, secret_lines};
+use super::mask::{mask, secret_comments, secret_lines};
 use crate::engine::problem::Problem;
 
 /// One policy text that could be read as YAML.
@@ -24,8 +24,8 @@ enum Embedding {
     Whole,
     /// It stands in a literal block scalar: where each of its lines starts in the text.
     Lines { inner: Vec<usize>, outer: Vec<usize> },
-    /// It stands in a quoted or folded scalar, where lines do not correspond.
-    Scalar(Place),
+    /// It stands in a quoted or folded scalar, where lines do not correspond: where that is, and where its lines start.
+    Scalar { inner: Vec<usize>, outer: Place },
 }
 
 /// What was read of one given text.
@@ -41,7 +41,7 @@ pub(super) fn read(file: usize, text: &PolicyText) -> Read {
     let text = text.text.strip_prefix('\u{feff}').unwrap_or(&text.text);
     let mut units = Vec::new();
     let mut problems = Vec::new();
-    let mut secrets: Vec<Range<usize>> = Vec::new();
+    let mut secrets: Vec<Range<usize>> = secret_comments(text);
     if let Some((value, places)) = parse(text, &mut problems, &mut secrets) {
         if value.get("kind").and_then(Value::as_str) == Some("ConfigMap") {
             embedded(file, text, &value, &places, &mut units, &mut problems, &mut secrets);
@@ -66,12 +66,14 @@ fn parse(text: &str, problems: &mut Vec<Located>, secrets: &mut Vec<Range<usize>
     let (mut places, found) = places(text);
     secrets.append(&mut places.secrets);
     let clean = found.is_empty();
+    let empty = found.iter().any(|(problem, _)| problem.code == "empty-policy");
     problems.extend(found);
+    if !places.complete {
+        secrets.extend(secret_lines(text));
+        return None;
+    }
     match serde_yaml::from_str(text) {
-        Ok(value) => {
-            let usable = clean || !problems.iter().any(|(problem, _)| problem.code == "empty-policy");
-            usable.then_some((value, places))
-        }
+        Ok(value) => (!empty).then_some((value, places)),
         Err(error) => {
             secrets.extend(secret_lines(text));
             if clean {
@@ -123,13 +125,20 @@ fn embedded(
         let pointer = child("/data", key);
         let place = outer.value(&pointer);
         let embedding = match outer.block(&pointer) {
-            Some(block) => lines(text, block.start, inner),
-            None => Embedding::Scalar(place),
+            Some(block) => lines(text, outer.key(&pointer).end, block, inner),
+            None => Embedding::Scalar {
+                inner: line_starts(inner, 0),
+                outer: place,
+            },
         };
         let mut inner_problems = Vec::new();
         let mut inner_secrets = Vec::new();
         let parsed = parse(inner, &mut inner_problems, &mut inner_secrets);
-        problems.extend(inner_problems.into_iter().map(|(problem, place)| (problem, embedding.outer(place))));
+        problems.extend(
+            inner_problems
+                .into_iter()
+                .map(|(problem, place)| embedding.located(problem, place)),
+        );
         secrets.extend(inner_secrets.into_iter().map(|place| embedding.outer(place)));
         if let Some((value, places)) = parsed {
             units.push(Unit {
@@ -142,29 +151,29 @@ fn embedded(
     }
 }
 
-/// Where the lines of a literal block scalar start, in it and around it.
-fn lines(text: &str, block: usize, inner: &str) -> Embedding {
-    let starts = |text: &str, from: usize| -> Vec<usize> {
-        std::iter::once(from)
-            .chain(text[from..].match_indices('\n').map(|(at, _)| from + at + 1))
-            .collect()
-    };
-    // The scalar's place may be its `|` or its first line of text.
-    let header = text[..block].rfind('\n').map_or(0, |at| at + 1);
-    let on_header = text[header..block].contains(':') || text[block..].starts_with('|');
-    let first = if on_header {
-        text[block..].find('\n').map_or(text.len(), |at| block + at + 1)
-    } else {
-        header
-    };
+/// Where each line of a text starts, from `from` on.
+fn line_starts(text: &str, from: usize) -> Vec<usize> {
+    std::iter::once(from)
+        .chain(text[from..].match_indices('\n').map(|(at, _)| from + at + 1))
+        .collect()
+}
+
+/// Where the lines of a literal block scalar start, in it and around it. `key` is where its key ends.
+fn lines(text: &str, key: usize, block: &Place, inner: &str) -> Embedding {
+    // Its place starts at its first line that is not blank. All of its lines start below the `|`.
+    let header = text[key..].find('|').map_or(block.start, |at| key + at);
+    let first = text[header..].find('\n').map_or(text.len(), |at| header + at + 1);
     let indent = text[first..]
         .lines()
         .zip(inner.lines())
         .find(|(_, inner)| !inner.trim().is_empty())
         .map_or(0, |(outer, inner)| outer.len().saturating_sub(inner.len()));
     Embedding::Lines {
-        inner: starts(inner, 0),
-        outer: starts(text, first).into_iter().map(|start| start + indent).collect(),
+        inner: line_starts(inner, 0),
+        outer: line_starts(text, first)
+            .into_iter()
+            .map(|start| start + indent)
+            .collect(),
     }
 }
 
@@ -172,10 +181,10 @@ impl Embedding {
     fn outer(&self, place: Place) -> Place {
         match self {
             Self::Whole => place,
-            Self::Scalar(scalar) => scalar.clone(),
+            Self::Scalar { outer, .. } => outer.clone(),
             Self::Lines { inner, outer } => {
                 let translate = |at: usize| {
-                    let line = inner.partition_point(|start| *start <= at).saturating_sub(1);
+                    let line = line_of(inner, at);
                     outer
                         .get(line)
                         .or(outer.last())
@@ -185,11 +194,30 @@ impl Embedding {
             }
         }
     }
+
+    /// A problem of the policy as one of the text it stands in.
+    fn located(&self, mut problem: Problem, place: Place) -> Located {
+        if let Self::Scalar { inner, .. } = self {
+            let line = line_of(inner, place.start) + 1;
+            problem.message = format!("{} (line {line} of the text in here)", problem.message);
+        }
+        (problem, self.outer(place))
+    }
+}
+
+/// The line that an offset lies in, from 0.
+fn line_of(starts: &[usize], at: usize) -> usize {
+    starts.partition_point(|start| *start <= at).saturating_sub(1)
 }
 
 impl Unit {
-    /// A place of the policy as a place of the text it stands in.
-    pub(super) fn outer(&self, place: Place) -> Place {
+    /// A problem of the policy as one of the text it stands in.
+    pub(super) fn outer(&self, problem: Problem, place: Place) -> Located {
+        self.embedding.located(problem, place)
+    }
+
+    /// A place of the policy as one of the text it stands in.
+    pub(super) fn place(&self, place: Place) -> Place {
         self.embedding.outer(place)
     }
 }

@@ -89,12 +89,8 @@ pub(crate) fn covered(conditions: &[Option<&When>]) -> Vec<usize> {
         .zip(ends)
         .flat_map(|(start, end)| *start..end.min(start.saturating_add(period)))
         .collect();
-    let everything_before = |at: usize, ordinal: u64| {
-        ordinals[..at]
-            .iter()
-            .flatten()
-            .any(|earlier| (earlier.holds)(ordinal))
-    };
+    let everything_before =
+        |at: usize, ordinal: u64| ordinals[..at].iter().flatten().any(|earlier| (earlier.holds)(ordinal));
     (0..conditions.len())
         .filter(|at| match &ordinals[*at] {
             Some(own) => !samples

@@ -32,7 +32,10 @@ impl Read for Hash {
             },
         };
         let digest = Sha256::digest(text.as_bytes());
-        Ok(digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        Ok(digest
+            .iter()
+            .take(8)
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     fn path(&self) -> Option<&Path> {

@@ -158,19 +158,22 @@ fn invalid(template: &Template, why: &str) -> Failure {
 /// Sets members of a map of strings, as `nodeSelector` and `labels` are. Where one is there already, `on_conflict` decides.
 fn set_members<'a>(
     field: Field<'a>,
-    members: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    members: Rendered<'a>,
     on_conflict: OnConflict,
     draft: &mut Draft<'a>,
 ) -> Result<(), Failure> {
     for (key, value) in members {
         let value = Node::String(value);
         let current = draft.get(field).and_then(|map| map.get(&key)).cloned();
-        if draft.settle(&format!("{} {key}", field.1), current.as_ref(), &value, on_conflict)? {
+        if draft.settle(|| format!("{} {key}", field.1), current.as_ref(), &value, on_conflict)? {
             draft.set_member(field, key, value);
         }
     }
     Ok(())
 }
+
+/// Keys and values as a Pod gets them.
+type Rendered<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
 /// A map of texts: keys are label keys; values are label values where `LABELS`.
 #[derive(Clone, Debug)]
@@ -196,10 +199,14 @@ impl<const LABELS: bool> Entries<LABELS> {
     }
 
     /// The members for this Pod; two that come out with the same key are an error.
-    fn render<'a>(&'a self, scope: &Scope<'_, 'a>) -> Result<Vec<(Cow<'a, str>, Cow<'a, str>)>, Failure> {
-        let mut members: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(self.0.len());
+    fn render<'a>(&'a self, scope: &Scope<'_, 'a>) -> Result<Rendered<'a>, Failure> {
+        let mut members: Rendered<'a> = Vec::with_capacity(self.0.len());
         for (key, value) in &self.0 {
-            let value = if LABELS { scope.value(value)? } else { scope.text(value)? };
+            let value = if LABELS {
+                scope.value(value)?
+            } else {
+                scope.text(value)?
+            };
             let key = scope.key(key)?;
             if members.iter().any(|(other, _)| *other == key) {
                 return Err(Failure::new(

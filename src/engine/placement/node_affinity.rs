@@ -108,7 +108,9 @@ fn require<'a>(selector: &mut Node<'a>, required: Vec<Node<'a>>) {
         selector.set(Cow::Borrowed(TERMS), Node::Array(vec![term]));
         return;
     }
-    let Node::Array(terms) = member(selector, TERMS) else { return };
+    let Node::Array(terms) = member(selector, TERMS) else {
+        return;
+    };
     for term in terms {
         if !has_items(term.get(EXPRESSIONS)) && !has_items(term.get("matchFields")) {
             continue;

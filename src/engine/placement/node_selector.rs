@@ -32,7 +32,9 @@ impl Place for NodeSelector {
             for key in others {
                 let what = format!("nodeSelector {key}");
                 if draft.is_claimed(&what) {
-                    return Err(Failure::Conflict(format!("an earlier rule settled its {what}, and this one drops it")));
+                    return Err(Failure::Conflict(format!(
+                        "an earlier rule settled its {what}, and this one drops it"
+                    )));
                 }
                 if let Some(Node::Object(selector)) = draft.edit(FIELD) {
                     selector.retain(|(member, _)| *member != key);

@@ -49,7 +49,10 @@ impl Place for Patch {
     }
 
     fn templates<'t>(&'t self, visit: &mut dyn FnMut(&'t Template)) {
-        self.0.iter().filter_map(|change| change.value.as_ref()).for_each(|value| value.templates(visit));
+        self.0
+            .iter()
+            .filter_map(|change| change.value.as_ref())
+            .for_each(|value| value.templates(visit));
     }
 
     fn writes(&self, _: OnConflict) -> Vec<Writes> {
@@ -80,7 +83,9 @@ impl Change {
             _ => {
                 if current.is_some() {
                     if draft.is_claimed(&what) {
-                        return Err(Failure::Conflict(format!("an earlier rule settled its {what}, and this one removes it")));
+                        return Err(Failure::Conflict(format!(
+                            "an earlier rule settled its {what}, and this one removes it"
+                        )));
                     }
                     remove(draft.edit(field), below);
                 }
@@ -93,11 +98,15 @@ impl Change {
         if self.value.as_ref().is_some_and(Tree::has_paths) {
             fits_pod(&names, &wanted).map_err(|why| Failure::new(Cause::InvalidValue, format!("{what}: {why}")))?;
         }
-        if !draft.settle(&what, current.as_ref(), &wanted, scope.on_conflict)? {
+        if !draft.settle(|| what.clone(), current.as_ref(), &wanted, scope.on_conflict)? {
             return Ok(());
         }
-        set(draft.edit(field), below, wanted)
-            .map_err(|at| Failure::new(Cause::InvalidValue, format!("{what} leads through {at}, which is no object")))
+        set(draft.edit(field), below, wanted).map_err(|at| {
+            Failure::new(
+                Cause::InvalidValue,
+                format!("{what} leads through {at}, which is no object"),
+            )
+        })
     }
 }
 
@@ -109,7 +118,10 @@ fn remove(node: &mut Option<Node<'_>>, below: &[&str]) {
     let mut at = node.as_mut();
     for name in parents {
         at = at.and_then(|node| match node {
-            Node::Object(members) => members.iter_mut().find(|(member, _)| member == name).map(|(_, value)| value),
+            Node::Object(members) => members
+                .iter_mut()
+                .find(|(member, _)| member == name)
+                .map(|(_, value)| value),
             _ => None,
         });
     }
@@ -125,12 +137,11 @@ fn set<'a>(node: &mut Option<Node<'a>>, below: &[&'a str], value: Node<'a>) -> R
             *at = Node::Object(Vec::new());
         }
         let Node::Object(members) = at else { return Err(name) };
-        let position = match members.iter().position(|(member, _)| member == name) {
-            Some(position) => position,
-            None => {
-                members.push((Cow::Borrowed(name), Node::Null));
-                members.len() - 1
-            }
+        let position = if let Some(position) = members.iter().position(|(member, _)| member == name) {
+            position
+        } else {
+            members.push((Cow::Borrowed(name), Node::Null));
+            members.len() - 1
         };
         at = &mut members[position].1;
     }
@@ -154,7 +165,8 @@ fn fits_pod(names: &[&str], value: &Node<'_>) -> Result<(), String> {
             }
         }
     }
-    let typed: Pod = serde_json::from_value(pod).map_err(|error| format!("a Pod cannot have this value there: {error}"))?;
+    let typed: Pod =
+        serde_json::from_value(pod).map_err(|error| format!("a Pod cannot have this value there: {error}"))?;
     let pointer = names.iter().fold(String::new(), |mut pointer, name| {
         push_token(&mut pointer, name);
         pointer
@@ -198,7 +210,10 @@ impl<'de> Deserialize<'de> for Change {
                 return bad("`op: remove` takes no value".to_owned(), "leave `value` out");
             }
             (ChangeOp::Add | ChangeOp::Replace, None) => {
-                return bad("a change without a value".to_owned(), "add `value`, or write `op: remove`");
+                return bad(
+                    "a change without a value".to_owned(),
+                    "add `value`, or write `op: remove`",
+                );
             }
             _ => {}
         }
@@ -268,12 +283,14 @@ impl Pointer {
                 | "ephemeralContainers",
                 ..,
             ]
-            | ["metadata", "name" | "generateName" | "namespace" | "uid" | "ownerReferences" | "managedFields", ..] => {
-                Err(bad(
-                    format!("{text:?} decides who the Pod is or what it may do, not where it runs"),
-                    "leave it to the Pod's author and the API server".to_owned(),
-                ))
-            }
+            | [
+                "metadata",
+                "name" | "generateName" | "namespace" | "uid" | "ownerReferences" | "managedFields",
+                ..,
+            ] => Err(bad(
+                format!("{text:?} decides who the Pod is or what it may do, not where it runs"),
+                "leave it to the Pod's author and the API server".to_owned(),
+            )),
             ["spec" | "metadata", rest @ ..] if !rest.is_empty() && rest.iter().all(|name| !name.is_empty()) => {
                 if let Some(index) = rest.iter().find(|name| **name == "-" || name.parse::<u64>().is_ok()) {
                     return Err(bad(

@@ -97,7 +97,10 @@ impl<'de> Deserialize<'de> for NodeRequirement {
         let bad = |message: String, hint: &str| Err(Problem::new("bad-selector", message, hint).into_error());
         match operator {
             NodeOperator::In | NodeOperator::NotIn if values.is_empty() => {
-                return bad(format!("operator {operator:?} has no values"), "list at least one value");
+                return bad(
+                    format!("operator {operator:?} has no values"),
+                    "list at least one value",
+                );
             }
             NodeOperator::Exists | NodeOperator::DoesNotExist if !values.is_empty() => {
                 return bad(format!("operator {operator:?} takes no values"), "leave `values` out");

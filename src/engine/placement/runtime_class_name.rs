@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::scheduler_name::{dns_name, dns_template};
 use super::labels::kept_or_refused;
+use super::scheduler_name::{dns_name, dns_template};
 use super::{Place, Scope, Writes};
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::Failure;
@@ -22,7 +22,12 @@ impl Place for RuntimeClassName {
     fn place<'a>(&'a self, scope: &Scope<'_, 'a>, draft: &mut Draft<'a>) -> Result<(), Failure> {
         let wanted = dns_name(&self.0, scope)?;
         let current = draft.get(FIELD).cloned();
-        if draft.settle(FIELD.1, current.as_ref(), &wanted, kept_or_refused(scope.on_conflict))? {
+        if draft.settle(
+            || FIELD.1.to_owned(),
+            current.as_ref(),
+            &wanted,
+            kept_or_refused(scope.on_conflict),
+        )? {
             *draft.edit(FIELD) = Some(wanted);
         }
         Ok(())

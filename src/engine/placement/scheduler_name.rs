@@ -24,8 +24,11 @@ pub struct SchedulerName(Template);
 impl Place for SchedulerName {
     fn place<'a>(&'a self, scope: &Scope<'_, 'a>, draft: &mut Draft<'a>) -> Result<(), Failure> {
         let wanted = dns_name(&self.0, scope)?;
-        let current = draft.get(FIELD).filter(|current| current.as_str() != Some(UNSAID)).cloned();
-        if draft.settle(FIELD.1, current.as_ref(), &wanted, scope.on_conflict)? {
+        let current = draft
+            .get(FIELD)
+            .filter(|current| current.as_str() != Some(UNSAID))
+            .cloned();
+        if draft.settle(|| FIELD.1.to_owned(), current.as_ref(), &wanted, scope.on_conflict)? {
             *draft.edit(FIELD) = Some(wanted);
         }
         Ok(())
@@ -58,7 +61,12 @@ pub(super) fn dns_template<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     let template = Template::deserialize(deserializer)?;
     if let Some(name) = template.literal() {
         syntax::dns_subdomain(name).map_err(|why| {
-            Problem::new("bad-name", format!("{name:?} {why}"), "use the object's name as kubectl shows it").into_error::<D::Error>()
+            Problem::new(
+                "bad-name",
+                format!("{name:?} {why}"),
+                "use the object's name as kubectl shows it",
+            )
+            .into_error::<D::Error>()
         })?;
     }
     Ok(template)

@@ -33,7 +33,8 @@ pub(crate) struct Toleration {
     /// The taint's effect; without one, every effect.
     effect: Option<Effect>,
     /// For NoExecute: after how many seconds the Pod is evicted all the same.
-    toleration_seconds: Option<i64>,
+    #[schemars(rename = "tolerationSeconds")]
+    seconds: Option<i64>,
 }
 
 /// How a toleration's value stands to the taint's.
@@ -82,7 +83,8 @@ impl Place for Tolerations {
 impl Toleration {
     fn render<'a>(&'a self, scope: &Scope<'_, 'a>) -> Result<Node<'a>, Failure> {
         let mut members = Vec::new();
-        let mut push = |name: &'static str, value: Cow<'a, str>| members.push((Cow::Borrowed(name), Node::String(value)));
+        let mut push =
+            |name: &'static str, value: Cow<'a, str>| members.push((Cow::Borrowed(name), Node::String(value)));
         if let Some(key) = &self.key {
             push("key", scope.key(&key.0)?);
         }
@@ -108,7 +110,7 @@ impl Toleration {
                 }),
             );
         }
-        if let Some(seconds) = self.toleration_seconds {
+        if let Some(seconds) = self.seconds {
             members.push((Cow::Borrowed("tolerationSeconds"), seconds.into()));
         }
         Ok(Node::Object(members))
@@ -122,7 +124,10 @@ fn same(a: &Node<'_>, b: &Node<'_>) -> bool {
         unsaid if unsaid.is_empty() => "Equal".to_owned(),
         said => said,
     };
-    operator(a) == operator(b) && ["key", "value", "effect"].iter().all(|name| text(a, name) == text(b, name))
+    operator(a) == operator(b)
+        && ["key", "value", "effect"]
+            .iter()
+            .all(|name| text(a, name) == text(b, name))
 }
 
 impl<'de> Deserialize<'de> for Toleration {
@@ -162,7 +167,7 @@ impl<'de> Deserialize<'de> for Toleration {
             operator: written.operator,
             value: written.value,
             effect: written.effect,
-            toleration_seconds: written.toleration_seconds,
+            seconds: written.toleration_seconds,
         })
     }
 }

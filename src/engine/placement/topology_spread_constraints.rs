@@ -68,7 +68,8 @@ impl Place for TopologySpreadConstraints {
     fn place<'a>(&'a self, scope: &Scope<'_, 'a>, draft: &mut Draft<'a>) -> Result<(), Failure> {
         for constraint in &self.0 {
             let wanted = constraint.render(scope)?;
-            let text = |node: &Node<'_>, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
+            let text =
+                |node: &Node<'_>, name: &str| node.get(name).and_then(Node::as_str).unwrap_or_default().to_owned();
             let pair = |node: &Node<'_>| (text(node, "topologyKey"), text(node, "whenUnsatisfiable"));
             let (key, when) = pair(&wanted);
             let current = match draft.get(FIELD) {
@@ -79,8 +80,8 @@ impl Place for TopologySpreadConstraints {
                     .map(|(at, item)| (at, item.clone())),
                 _ => None,
             };
-            let what = format!("topologySpreadConstraint {key} {when}");
-            if !draft.settle(&what, current.as_ref().map(|(_, item)| item), &wanted, scope.on_conflict)? {
+            let what = || format!("topologySpreadConstraint {key} {when}");
+            if !draft.settle(what, current.as_ref().map(|(_, item)| item), &wanted, scope.on_conflict)? {
                 continue;
             }
             match (current, draft.edit(FIELD)) {
@@ -119,7 +120,10 @@ impl Constraint {
             ("maxSkew", Some(i64::from(self.max_skew).into())),
             ("topologyKey", Some(Node::String(scope.key(&self.topology_key.0)?))),
             ("whenUnsatisfiable", Some(when)),
-            ("labelSelector", self.label_selector.as_ref().map(LabelSelector::to_node)),
+            (
+                "labelSelector",
+                self.label_selector.as_ref().map(LabelSelector::to_node),
+            ),
             ("minDomains", self.min_domains.map(|count| i64::from(count).into())),
             ("nodeAffinityPolicy", self.node_affinity_policy.map(policy)),
             ("nodeTaintsPolicy", self.node_taints_policy.map(policy)),
@@ -153,16 +157,19 @@ impl<'de> Deserialize<'de> for Constraint {
         if written.max_skew < 1 {
             return bad("maxSkew is 1 or more", "write maxSkew: 1 for the most even spread");
         }
-        if let Some(count) = written.min_domains {
-            if count < 1 || written.when_unsatisfiable != WhenUnsatisfiable::DoNotSchedule {
-                return bad(
-                    "minDomains is 1 or more and goes with `whenUnsatisfiable: DoNotSchedule` only",
-                    "leave minDomains out",
-                );
-            }
+        if let Some(count) = written.min_domains
+            && (count < 1 || written.when_unsatisfiable != WhenUnsatisfiable::DoNotSchedule)
+        {
+            return bad(
+                "minDomains is 1 or more and goes with `whenUnsatisfiable: DoNotSchedule` only",
+                "leave minDomains out",
+            );
         }
         if written.match_label_keys.is_some() && written.label_selector.is_none() {
-            return bad("matchLabelKeys needs a labelSelector", "add a labelSelector, or leave matchLabelKeys out");
+            return bad(
+                "matchLabelKeys needs a labelSelector",
+                "add a labelSelector, or leave matchLabelKeys out",
+            );
         }
         Ok(Self {
             max_skew: written.max_skew,

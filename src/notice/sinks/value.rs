@@ -79,7 +79,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Value<T> {
                 match (env, file) {
                     (Some(name), None) => Ok(Value::Env(name)),
                     (None, Some(path)) => Ok(Value::File(path)),
-                    _ => Err(Problem::new("two-choices", "exactly one of `env` and `file`", "keep one of them").into_error()),
+                    _ => Err(
+                        Problem::new("two-choices", "exactly one of `env` and `file`", "keep one of them").into_error(),
+                    ),
                 }
             }
         }
