@@ -64,7 +64,9 @@ fn every_case_is_decided_as_expected() {
         let snapshot = load(&folder);
         let untouched = |case: &&Case| ["rejected", "skipped", "unchanged"].contains(&case.expect.outcome.as_str());
         if cases.cases.len() < 3 || cases.cases.iter().find(untouched).is_none() {
-            failures.push(format!("{name}: three cases are wanted, one of a Pod rejected or left alone"));
+            failures.push(format!(
+                "{name}: three cases are wanted, one of a Pod rejected or left alone"
+            ));
         }
         for case in &cases.cases {
             let problems = check(&snapshot, case);
@@ -99,7 +101,10 @@ fn the_examples_use_the_whole_language() {
             "no example uses onConflict {on_conflict:?}"
         );
     }
-    assert!(rules().any(|rule| rule.mode == Mode::Shadow), "no example uses mode: shadow");
+    assert!(
+        rules().any(|rule| rule.mode == Mode::Shadow),
+        "no example uses mode: shadow"
+    );
     assert!(rules().any(|rule| rule.continues), "no example uses continue");
     assert!(rules().any(|rule| rule.annotate), "no example uses annotate");
     assert!(routes().any(|route| route.spread.is_some()), "no example uses spread");
@@ -151,7 +156,11 @@ fn check(snapshot: &Snapshot, case: &Case) -> Vec<String> {
         expect("rule", rule.clone(), last.to_owned());
     }
     let patch = serde_json::to_value(&decision.patch).unwrap();
-    expect("patch", Value::from(case.expect.patch.clone()).to_string(), patch.to_string());
+    expect(
+        "patch",
+        Value::from(case.expect.patch.clone()).to_string(),
+        patch.to_string(),
+    );
     for words in &case.expect.message {
         if !reason.contains(words) {
             problems.push(format!("message: {words:?} is not in {reason:?}"));

@@ -1,0 +1,79 @@
+# The tasks of this repository; CI runs the same ones. `just` lists them.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# list the tasks
+default:
+    @just --list --unsorted
+
+# build for development
+build:
+    cargo build
+
+# serve the embedded policy on this machine, as the README says
+run:
+    cargo run --release
+
+# run the tests
+test:
+    cargo test
+
+# format the code
+fmt:
+    cargo fmt
+
+# check format and lints
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+
+# check that the core needs no server
+core:
+    cargo check --no-default-features --lib
+
+# check that the core builds for the web
+wasm:
+    cargo check --no-default-features --lib --target wasm32-unknown-unknown
+
+# check licences, banned crates and sources of the dependencies
+deny:
+    cargo deny check bans licenses sources
+
+# build the documentation, without a warning
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+# write the JSON Schema that editors read anew
+schema:
+    mkdir -p schemas
+    cargo run --quiet -- schema > schemas/policy.schema.json.new
+    mv schemas/policy.schema.json.new schemas/policy.schema.json
+
+# run the benchmarks
+bench:
+    cargo bench
+
+# build the benchmarks
+bench-build:
+    cargo bench --no-run
+
+# start the server by the README's command, try it, stop it
+quickstart:
+    .ci/quickstart
+
+# all that CI runs, in its order
+ci:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for task in quickstart test lint core wasm deny doc bench-build; do
+        SECONDS=0
+        echo "just $task"
+        just "$task"
+        echo "just $task: done in $SECONDS s"
+    done
+
+# what takes long, or needs more of the network than CI may have
+nightly: ci
+    # The advisories are a git repository on a public host, which not every network reaches.
+    cargo deny check advisories
+    cargo bench
