@@ -53,9 +53,9 @@ schema:
 bench:
     cargo bench
 
-# build the benchmarks
+# build the benchmarks, without the optimizations that take minutes
 bench-build:
-    cargo bench --no-run
+    cargo bench --no-run --profile dev
 
 # start the server by the README's command, try it, stop it
 quickstart:

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
 use label_router::engine::condition::When;
+use label_router::engine::conflict::OnConflict;
 use label_router::engine::node::Node;
 use label_router::engine::ordinal::Source;
 use label_router::engine::placement::Placement;
-use label_router::engine::rule::{Mode, OnConflict};
+use label_router::engine::rule::Mode;
 use label_router::engine::{self, Decision, NoTrace, Request, Snapshot};
 use label_router::policy::{self, PolicyText};
 use serde::Deserialize;

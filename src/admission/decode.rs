@@ -169,8 +169,8 @@ fn request(mut review: Node<'_>) -> Result<Request<'_>, BadReview> {
         let about_a_pod =
             request.resource == "pods" && request.sub_resource.is_empty() && request.operation == "CREATE";
         match &object {
-            Some(Node::Object(_)) => object.as_ref().and_then(wrong_in_pod),
-            None | Some(Node::Null) if !about_a_pod => None,
+            _ if !about_a_pod => None,
+            Some(pod @ Node::Object(_)) => wrong_in_pod(pod),
             None | Some(Node::Null) => Some("request.object is missing".to_owned()),
             Some(other) => Some(format!(
                 "request.object is {} where an object is expected",

@@ -3,7 +3,53 @@
 use std::borrow::Cow;
 
 use super::node::Node;
-use super::path::Root;
+
+/// The members of the context, each with the phase that fills it in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Root {
+    /// `$.pod`: the Pod as it was received.
+    Pod,
+    /// `$.owner`: `kind` and `name` of the controlling owner.
+    Owner,
+    /// `$.request`: `namespace`, `name`, `operation` and `userInfo`.
+    Request,
+    /// `$.ordinal`: the replica's number, after `start` was subtracted.
+    Ordinal,
+    /// `$.document`: the JSON in the Pod's annotation.
+    Document,
+    /// `$.spread`: the value that the route's spread chose.
+    Spread,
+}
+
+impl Root {
+    pub(crate) const ALL: [(&'static str, Self); 6] = [
+        ("pod", Self::Pod),
+        ("owner", Self::Owner),
+        ("request", Self::Request),
+        ("ordinal", Self::Ordinal),
+        ("document", Self::Document),
+        ("spread", Self::Spread),
+    ];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, root)| *root)
+    }
+
+    /// The member's name in the context.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pod => "pod",
+            Self::Owner => "owner",
+            Self::Request => "request",
+            Self::Ordinal => "ordinal",
+            Self::Document => "document",
+            Self::Spread => "spread",
+        }
+    }
+}
 
 /// The context of one Pod and one rule. `ordinal`, `document` and `spread` are absent until their phase is over.
 #[derive(Clone, Debug)]
@@ -37,18 +83,10 @@ impl<'a> Context<'a> {
 
     /// The whole context as one value, for a query whose filter looks back at `$`.
     pub(crate) fn whole(&self) -> Node<'a> {
-        let roots = [
-            Root::Pod,
-            Root::Owner,
-            Root::Request,
-            Root::Ordinal,
-            Root::Document,
-            Root::Spread,
-        ];
         Node::Object(
-            roots
+            Root::ALL
                 .into_iter()
-                .filter_map(|root| Some((Cow::Borrowed(root.name()), self.root(root)?.clone())))
+                .filter_map(|(name, root)| Some((Cow::Borrowed(name), self.root(root)?.clone())))
                 .collect(),
         )
     }

@@ -84,7 +84,7 @@ fn out_of_scope(request: &Request<'_>) -> Option<Skip> {
 
 /// `$.request`
 fn request_node<'a>(request: &'a Request<'_>) -> Node<'a> {
-    object([
+    Node::object([
         ("namespace", Node::String(Cow::Borrowed(request.namespace.as_ref()))),
         ("name", Node::String(Cow::Borrowed(request.name.as_ref()))),
         ("operation", Node::String(Cow::Borrowed(request.operation.as_ref()))),
@@ -487,7 +487,14 @@ fn go<'a, T: Trace>(
         if T::ON {
             trace.step(Step::Route {
                 index: *index,
-                when: route.when.as_ref().map_or("always", condition::When::name).to_owned(),
+                when: route.when.as_ref().map_or_else(
+                    || "always".to_owned(),
+                    |when| {
+                        format!("{} {}", when.name(), when.condition().details())
+                            .trim_end()
+                            .to_owned()
+                    },
+                ),
                 held,
             });
         }
@@ -571,18 +578,9 @@ fn gate_step(rule: &Rule, pod: &Pod<'_, '_>, held: bool) -> Step {
         name: "gate",
         wants: format!("label {}", rule.gate),
         found: pod.labels.get(&rule.gate.label).map_or_else(
-            || format!("no {}", rule.gate.label),
-            |value| format!("{}={value}", rule.gate.label),
+            || format!("it has no {}", rule.gate.label),
+            |value| format!("it has {}={value}", rule.gate.label),
         ),
         held,
     }
-}
-
-fn object<'a, const N: usize>(members: [(&'static str, Node<'a>); N]) -> Node<'a> {
-    Node::Object(
-        members
-            .into_iter()
-            .map(|(name, value)| (Cow::Borrowed(name), value))
-            .collect(),
-    )
 }

@@ -4,10 +4,10 @@
 
 use std::borrow::Cow;
 
+use super::conflict::OnConflict;
 use super::failure::Failure;
 use super::node::Node;
 use super::patch::{PatchOperation, diff, push_token};
-use super::rule::OnConflict;
 
 /// A copy-on-write view of a Pod.
 #[derive(Clone, Debug)]

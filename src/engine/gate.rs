@@ -12,6 +12,7 @@ use super::syntax;
 
 /// A label key with the values that open the gate.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Gate {
     /// The label's key.
     pub label: String,

@@ -7,9 +7,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 use super::context::Context;
+use super::context::Root;
 use super::failure::{Cause, Failure};
 use super::node::Node;
-use super::path::{Path, Root, Selected};
+use super::path::{Path, Selected};
 use super::problem::Problem;
 
 /// A compiled text. `$${` stands for a `${` that is meant as itself.

@@ -37,6 +37,7 @@ impl<'de> Deserialize<'de> for LabelKeyOrd {
 
 /// One requirement on a label.
 #[derive(Clone, Debug, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Requirement {
     /// The label's key.
     pub key: String,

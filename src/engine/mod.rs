@@ -4,8 +4,10 @@
 //! ordinal → document → route → placement on a draft → patch. It does no IO and reads no clock, so that the server and
 //! every command agree.
 
+pub mod allow;
 pub(crate) mod choice;
 pub mod condition;
+pub mod conflict;
 pub mod context;
 mod decide;
 mod decision;

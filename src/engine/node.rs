@@ -39,14 +39,50 @@ pub enum Node<'a> {
 pub enum Projection {
     /// All of it.
     Whole,
-    /// Only these members, sorted by name; of an array, these members of each item.
-    Fields(Vec<(Box<str>, Projection)>),
+    /// Only these members; of an array, these members of each item.
+    Fields(Fields),
+}
+
+/// The members that a projection reads, by the length of their names: most names that nobody asked for are told by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    by_length: Vec<Vec<(Box<str>, Projection)>>,
+    count: usize,
+}
+
+impl Fields {
+    fn find(&self, name: &str) -> Option<&Projection> {
+        let named = self.by_length.get(name.len())?;
+        // Few are compared one by one faster than they are halved.
+        if named.len() <= 8 {
+            let found = named.iter().find(|(field, _)| field.as_bytes() == name.as_bytes());
+            return found.map(|(_, projection)| projection);
+        }
+        let at = named.binary_search_by(|(field, _)| field.as_ref().cmp(name)).ok()?;
+        Some(&named[at].1)
+    }
+
+    fn entry(&mut self, name: &str) -> &mut Projection {
+        if self.by_length.len() <= name.len() {
+            self.by_length.resize_with(name.len() + 1, Vec::new);
+        }
+        let named = &mut self.by_length[name.len()];
+        let at = match named.binary_search_by(|(field, _)| field.as_ref().cmp(name)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.count += 1;
+                named.insert(at, (name.into(), Projection::nothing()));
+                at
+            }
+        };
+        &mut named[at].1
+    }
 }
 
 impl Projection {
     /// Nothing but the kind of value that stands there.
-    pub const fn nothing() -> Self {
-        Self::Fields(Vec::new())
+    pub fn nothing() -> Self {
+        Self::Fields(Fields::default())
     }
 
     /// Adds the whole value at `path` (member names from the root) to what is read.
@@ -61,28 +97,13 @@ impl Projection {
             *self = wanted;
             return;
         };
-        let first = first.as_ref();
-        let at = match fields.binary_search_by(|(name, _)| name.as_ref().cmp(first)) {
-            Ok(at) => at,
-            Err(at) => {
-                fields.insert(at, (first.into(), Self::nothing()));
-                at
-            }
-        };
-        fields[at].1.put(rest, wanted);
+        fields.entry(first.as_ref()).put(rest, wanted);
     }
 
-    fn find(&self, name: &str) -> Option<&Projection> {
+    fn find(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Whole => Some(self),
-            Self::Fields(fields) if fields.len() <= 16 => fields
-                .iter()
-                .find(|(field, _)| field.as_ref() == name)
-                .map(|(_, projection)| projection),
-            Self::Fields(fields) => fields
-                .binary_search_by(|(field, _)| field.as_ref().cmp(name))
-                .ok()
-                .map(|at| &fields[at].1),
+            Self::Fields(fields) => fields.find(name),
         }
     }
 }
@@ -94,6 +115,16 @@ impl<'a> Node<'a> {
         let node = Seed(&Projection::Whole).deserialize(&mut reader)?;
         reader.end()?;
         Ok(node)
+    }
+
+    /// An object of these members.
+    pub(crate) fn object<const N: usize>(members: [(&'static str, Self); N]) -> Self {
+        Self::Object(
+            members
+                .into_iter()
+                .map(|(name, value)| (Cow::Borrowed(name), value))
+                .collect(),
+        )
     }
 
     /// The member of that name, where this is an object that has one.
@@ -312,7 +343,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members: Members<'de> = match self.0 {
             Projection::Whole => Vec::new(),
-            Projection::Fields(fields) => Vec::with_capacity(fields.len().min(map.size_hint().unwrap_or(16))),
+            Projection::Fields(fields) => Vec::with_capacity(fields.count.min(map.size_hint().unwrap_or(16))),
         };
         let mut seen = Seen::default();
         while let Some(key) = map.next_key_seed(Key(self.0))? {

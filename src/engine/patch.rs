@@ -92,6 +92,10 @@ pub(crate) fn diff(old: Option<&Node<'_>>, new: Option<&Node<'_>>, path: &mut St
 /// Appends one escaped reference token (RFC 6901, section 3).
 pub(crate) fn push_token(path: &mut String, token: &str) {
     path.push('/');
+    if !token.contains(['~', '/']) {
+        path.push_str(token);
+        return;
+    }
     for character in token.chars() {
         match character {
             '~' => path.push_str("~0"),

@@ -14,56 +14,9 @@ use jsonpath_rust::query::js_path_process;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-use super::context::Context;
+use super::context::{Context, Root};
 use super::node::Node;
 use super::problem::Problem;
-
-/// The members of the context, each with the phase that fills it in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Root {
-    /// `$.pod`: the Pod as it was received.
-    Pod,
-    /// `$.owner`: `kind` and `name` of the controlling owner.
-    Owner,
-    /// `$.request`: `namespace`, `name`, `operation` and `userInfo`.
-    Request,
-    /// `$.ordinal`: the replica's number, after `start` was subtracted.
-    Ordinal,
-    /// `$.document`: the JSON in the Pod's annotation.
-    Document,
-    /// `$.spread`: the value that the route's spread chose.
-    Spread,
-}
-
-impl Root {
-    const ALL: [(&'static str, Self); 6] = [
-        ("pod", Self::Pod),
-        ("owner", Self::Owner),
-        ("request", Self::Request),
-        ("ordinal", Self::Ordinal),
-        ("document", Self::Document),
-        ("spread", Self::Spread),
-    ];
-
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, root)| *root)
-    }
-
-    /// The member's name in the context.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pod => "pod",
-            Self::Owner => "owner",
-            Self::Request => "request",
-            Self::Ordinal => "ordinal",
-            Self::Document => "document",
-            Self::Spread => "spread",
-        }
-    }
-}
 
 /// A compiled path.
 #[derive(Clone, Debug)]

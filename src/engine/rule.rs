@@ -7,9 +7,10 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use super::allow::Allow;
+use super::conflict::OnConflict;
 use super::failure::Cause;
 use super::gate::{Gate, LabelKey};
-use super::glob::Glob;
 use super::matching::Match;
 use super::ordinal::Ordinal;
 use super::route::Route;
@@ -60,21 +61,6 @@ pub enum Mode {
 pub struct Document {
     /// The annotation's key. Its value must be JSON.
     pub annotation: LabelKey,
-}
-
-/// What happens where the Pod already says otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnConflict {
-    /// The rule's value stands, and the Pod's creator is warned.
-    #[default]
-    Override,
-    /// The Pod's value stands.
-    Keep,
-    /// The Pod is rejected.
-    Reject,
-    /// As override; the Pod's other nodeSelector keys are dropped, too.
-    Replace,
 }
 
 /// What becomes of a Pod that a rule matches and cannot place.
@@ -165,38 +151,5 @@ impl JsonSchema for OnError {
             "description": "What becomes of a Pod that the rule matches and cannot place: one word, or a map by cause.",
             "anyOf": [word, map],
         })
-    }
-}
-
-/// The keys and values that `${…}` may produce: the Pod's author writes the document.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Allow {
-    /// Globs of which a key must fit one; any key, where there are none.
-    #[serde(default)]
-    pub keys: Vec<Glob>,
-    /// Globs of which a value must fit one; any value, where there are none.
-    #[serde(default)]
-    pub values: Vec<Glob>,
-}
-
-impl Allow {
-    pub(crate) fn key(&self, key: &str) -> Result<(), String> {
-        Self::check(&self.keys, "key", key)
-    }
-
-    pub(crate) fn value(&self, value: &str) -> Result<(), String> {
-        Self::check(&self.values, "value", value)
-    }
-
-    fn check(globs: &[Glob], what: &str, text: &str) -> Result<(), String> {
-        if globs.is_empty() || globs.iter().any(|glob| glob.matches(text)) {
-            return Ok(());
-        }
-        let allowed: Vec<String> = globs.iter().map(ToString::to_string).collect();
-        Err(format!(
-            "the {what} {text:?}, and the rule allows {}",
-            allowed.join(", ")
-        ))
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::context::Root;
 use super::gate::Gate;
 use super::index::Index;
 use super::node::Projection;
-use super::path::{Path, Root};
+use super::path::Path;
 use super::rule::{Rule, Verdict};
 
 /// Where a rule with `annotate: true` records its decision on the Pod.

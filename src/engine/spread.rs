@@ -17,7 +17,7 @@ use super::problem::Problem;
 
 /// How a route chooses one of several values, `$.spread`, by the Pod's ordinal.
 #[derive(Clone, Debug, JsonSchema)]
-#[schemars(rename_all = "camelCase")]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Spread {
     /// The values, in their order. Changing how many there are remaps replicas.
     values: Option<Vec<Template>>,

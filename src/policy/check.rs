@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use super::located::child;
 use super::model::Rule;
 use crate::engine::condition::covered;
+use crate::engine::context::Root;
 use crate::engine::gate::Gate;
 use crate::engine::interpolation::Template;
-use crate::engine::path::{Path, Reads, Root};
+use crate::engine::path::{Path, Reads};
 use crate::engine::placement::Writes;
 use crate::engine::problem::Problem;
 use crate::engine::rule::Mode;
@@ -313,7 +314,9 @@ pub(super) fn writes_what_is_read(rules: &[Standing<'_>], file_gate: Option<&Gat
                 findings.push((
                     standing,
                     if certain {
+                        // At the key, where it stands as one.
                         Finding::error(&pointer, "writes-what-is-read", message, hint)
+                            .at(writes.path.last().map_or("", String::as_str))
                     } else {
                         Finding::warning(&pointer, "writes-what-is-read", message, hint)
                     },

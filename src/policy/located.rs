@@ -78,13 +78,17 @@ pub(super) fn is_secret_field(name: &str) -> bool {
         .any(|field| field.eq_ignore_ascii_case(name))
 }
 
+/// True for a field of a sink that is never secret.
+pub(super) fn is_plain_sink_field(name: &str) -> bool {
+    ["name", "type", "required", "format", "atMobiles", "atAll", "keyword"].contains(&name)
+}
+
 /// True where the value at a pointer may be a secret: below such a field, and below a field of a sink that nobody knows,
 /// which may be one misspelt.
 pub(super) fn is_secret(pointer: &str) -> bool {
-    const PLAIN: [&str; 7] = ["name", "type", "required", "format", "atMobiles", "atAll", "keyword"];
     let mut fields = pointer.split('/').skip(1);
     match (fields.next(), fields.next(), fields.next()) {
-        (Some("sinks"), Some(_), Some(field)) if PLAIN.contains(&field) => false,
+        (Some("sinks"), Some(_), Some(field)) if is_plain_sink_field(field) => false,
         (Some("sinks"), ..) => true,
         _ => pointer.split('/').any(is_secret_field),
     }
@@ -257,7 +261,7 @@ impl Pass<'_> {
             self.problem(
                 Problem::new(
                     "too-many-values",
-                    format!("written out, the aliases up to here make more than {MOST_VALUES} values"),
+                    format!("up to here, with aliases written out, there are more than {MOST_VALUES} values"),
                     "write lists out instead of nesting aliases",
                 ),
                 place.clone(),
@@ -417,7 +421,9 @@ impl Pass<'_> {
                 "yaml-syntax",
                 format!("an unquoted {character} has a meaning of its own in YAML: quote the text"),
             ),
-            None if error.info().contains("tab") => ("yaml-syntax", "indent with spaces, not with tabs".to_owned()),
+            None if error.info().starts_with("tab") || error.info().ends_with(" tab") => {
+                ("yaml-syntax", "indent with spaces, not with tabs".to_owned())
+            }
             None if error.info().contains("mapping values") => (
                 "yaml-syntax",
                 "check the indentation, and quote a text that has a colon and a space in it".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::located::is_secret_field;
+use super::located::{is_plain_sink_field, is_secret_field};
 
 /// The text with the given places masked. Every byte keeps its offset.
 pub(super) fn mask(text: &str, places: &[Range<usize>]) -> String {
@@ -19,18 +19,27 @@ pub(super) fn mask(text: &str, places: &[Range<usize>]) -> String {
 }
 
 /// The places that may hold secrets in a text that is no YAML: the rest of a line behind a secret field or from a URL on,
-/// and the lines below it that are indented deeper or start no entry of their own.
+/// and the lines below it that are indented deeper or start no entry of their own. Among the sinks a field that nobody
+/// knows may be a secret one misspelt.
 pub(super) fn secret_lines(text: &str) -> Vec<Range<usize>> {
+    const OTHERS: [&str; 5] = ["apiVersion:", "kind:", "gate:", "unmatched:", "rules:"];
     let mut places = Vec::new();
     let mut deeper_than = None;
+    let mut in_sinks = false;
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let indent = line.len() - line.trim_start().len();
+        let entry = line.trim_start();
+        in_sinks |= entry.starts_with("sinks:");
+        in_sinks &= !OTHERS.iter().any(|field| entry.starts_with(field));
         if deeper_than.is_some_and(|field| indent > field || !starts_entry(line)) {
             places.push(at..at + line.len());
         } else {
             deeper_than = None;
-            let colon = secret_field(line).map(|colon| colon + 1);
+            let colon = colon_behind(line, |name| {
+                is_secret_field(name) || (in_sinks && name != "sinks" && !is_plain_sink_field(name))
+            });
+            let colon = colon.map(|colon| colon + 1);
             if let Some(from) = colon.into_iter().chain(line.find("://")).min() {
                 places.push(at + from..at + line.len());
                 deeper_than = Some(indent);
@@ -54,7 +63,7 @@ pub(super) fn secret_comments(text: &str) -> Vec<Range<usize>> {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         if let Some(comment) = line.find('#') {
-            let colon = secret_field(&line[comment..]).map(|colon| colon + 1);
+            let colon = colon_behind(&line[comment..], is_secret_field).map(|colon| colon + 1);
             let url = line[comment..].find("://");
             places.extend(
                 colon
@@ -69,15 +78,15 @@ pub(super) fn secret_comments(text: &str) -> Vec<Range<usize>> {
     places
 }
 
-/// The colon behind the first secret field of a line.
-fn secret_field(line: &str) -> Option<usize> {
+/// The first colon of a line behind such a name.
+fn colon_behind(line: &str, is_such: impl Fn(&str) -> bool) -> Option<usize> {
     line.match_indices(':').map(|(at, _)| at).find(|at| {
         let before = line[..*at].trim_end().trim_end_matches(['"', '\'']);
         let start = before
             .rfind(|character: char| !character.is_ascii_alphanumeric())
             .map_or(0, |at| at + 1);
         // The character before the name is a delimiter of any width.
-        is_secret_field(before.get(start..).unwrap_or_default())
+        is_such(before.get(start..).unwrap_or_default())
     })
 }
 

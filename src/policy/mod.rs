@@ -476,7 +476,9 @@ fn sink(mut value: Value, pointer: &str) -> Result<SinkSpec, Vec<Fault>> {
 
         fn run<T: SinkSettings + Into<Settings>>(self) -> Self::Output {
             let (settings, mut faults) = read::<T>(self.0, self.1);
-            faults.iter_mut().for_each(|fault| suggest_common(fault, self.1));
+            for fault in &mut faults {
+                suggest_common(fault, self.1);
+            }
             (settings.map(Into::into), faults)
         }
     }

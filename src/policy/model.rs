@@ -3,12 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use crate::engine::allow::Allow;
+use crate::engine::conflict::OnConflict;
 use crate::engine::gate::Gate;
 use crate::engine::matching::Match;
 use crate::engine::ordinal::Ordinal;
 use crate::engine::problem::Problem;
 use crate::engine::route::Route;
-use crate::engine::rule::{Allow, Document, Mode, OnConflict, OnError, Verdict};
+use crate::engine::rule::{Document, Mode, OnError, Verdict};
 use crate::notice::Notify;
 use crate::notice::sinks::SinkSpec;
 
@@ -30,12 +32,12 @@ pub(super) struct RoutingPolicy {
     /// The rules, tried in this order; the first enforcing one that matches decides.
     // Read one by one (see `read`), so that each reports its own problems.
     #[serde(default, skip_deserializing)]
-    #[schemars(default)]
+    #[schemars(!skip_deserializing)]
     #[allow(dead_code, reason = "here for the schema")]
     rules: Vec<Rule>,
     /// Where people are told.
     #[serde(default, skip_deserializing)]
-    #[schemars(default)]
+    #[schemars(!skip_deserializing)]
     #[allow(dead_code, reason = "here for the schema")]
     sinks: Vec<SinkSpec>,
 }

@@ -68,7 +68,18 @@ impl<'de> Deserializer<'de> for Strict<'de> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.0.deserialize_enum(name, variants, visitor)
+        let found = match self.0 {
+            Value::String(_) => return self.0.deserialize_enum(name, variants, visitor),
+            Value::Null => Unexpected::Other("null"),
+            Value::Bool(value) => Unexpected::Bool(*value),
+            Value::Number(_) => Unexpected::Other("a number"),
+            Value::Array(_) => Unexpected::Seq,
+            Value::Object(_) => Unexpected::Map,
+        };
+        Err(Error::invalid_type(
+            found,
+            &format!("one of {}", variants.join(", ")).as_str(),
+        ))
     }
 
     forward_to_deserialize_any! {

@@ -6,13 +6,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server as Listener};
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::delivery;
+use crate::notice::sinks::SinkSpec;
 
 use super::app::{App, ops_router, router};
 use super::policy::Policy;
@@ -47,13 +50,7 @@ impl Server {
         let address = listener.local_addr()?;
         let ops_address = ops_listener.local_addr()?;
         let timeouts = settings.timeouts.clone();
-        for sink in &policy.compiled.sinks {
-            tracing::info!(
-                sink = sink.name,
-                r#type = sink.settings.name(),
-                "nothing is sent to this sink: delivery comes with a later version"
-            );
-        }
+        report_sinks(&policy.compiled.sinks)?;
         let app = App::new(settings, policy);
 
         let handle = Handle::new();
@@ -185,4 +182,24 @@ fn failed_handshake(app: &App, client: Option<&SocketAddr>, error: &io::Error) {
     } else {
         tracing::debug!(client, %error, "a connection ended before TLS was agreed on");
     }
+}
+
+/// Says of each sink what becomes of it. A required one whose URL or secret is absent is an error.
+fn report_sinks(sinks: &[SinkSpec]) -> anyhow::Result<()> {
+    for sink in sinks {
+        let absent = delivery::absent(sink).join("; ");
+        let (name, kind) = (&sink.name, sink.settings.name());
+        if absent.is_empty() {
+            tracing::info!(
+                sink = name,
+                r#type = kind,
+                "nothing is sent to this sink: delivery comes with a later version"
+            );
+        } else if sink.required {
+            bail!("the sink {name} is required, and cannot be used: {absent}");
+        } else {
+            tracing::warn!(sink = name, r#type = kind, absent, "this sink is left out");
+        }
+    }
+    Ok(())
 }

@@ -19,6 +19,10 @@ impl Condition for First {
         asked.ordinal.is_some_and(|ordinal| ordinal < self.0)
     }
 
+    fn details(&self) -> String {
+        self.0.to_string()
+    }
+
     fn ordinals(&self) -> Option<Ordinals<'_>> {
         Some(Ordinals {
             period: 1,

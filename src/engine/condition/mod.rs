@@ -35,6 +35,11 @@ pub(crate) struct Asked<'c, 'a> {
 pub(crate) trait Condition {
     fn holds(&self, asked: &Asked<'_, '_>) -> bool;
 
+    /// What it asks for, behind its name in a trace; empty where the name says it all.
+    fn details(&self) -> String {
+        String::new()
+    }
+
     /// How it divides the ordinals; `None` where more than the ordinal decides.
     fn ordinals(&self) -> Option<Ordinals<'_>>;
 

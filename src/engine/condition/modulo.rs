@@ -11,6 +11,7 @@ use crate::engine::problem::Problem;
 
 /// Holds where the ordinal divided by `by` leaves one of the remainders.
 #[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Modulo {
     /// The divisor, 1 or more.
     by: NonZeroU64,
@@ -29,6 +30,11 @@ impl Modulo {
 impl Condition for Modulo {
     fn holds(&self, asked: &Asked<'_, '_>) -> bool {
         asked.ordinal.is_some_and(|ordinal| self.leaves(ordinal))
+    }
+
+    fn details(&self) -> String {
+        let remainders: Vec<String> = self.remainder.0.iter().map(ToString::to_string).collect();
+        format!("by {} remainder {}", self.by, remainders.join(" or "))
     }
 
     fn ordinals(&self) -> Option<Ordinals<'_>> {

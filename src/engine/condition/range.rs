@@ -63,6 +63,19 @@ impl Condition for Ranges {
         asked.ordinal.is_some_and(|ordinal| self.contains(ordinal))
     }
 
+    fn details(&self) -> String {
+        let ranges: Vec<String> = self
+            .0
+            .iter()
+            .map(|(first, last)| match *last {
+                u64::MAX => format!("{first}-"),
+                last if last == *first => first.to_string(),
+                last => format!("{first}-{last}"),
+            })
+            .collect();
+        ranges.join(",")
+    }
+
     fn ordinals(&self) -> Option<Ordinals<'_>> {
         Some(Ordinals {
             period: 1,

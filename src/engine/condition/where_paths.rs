@@ -19,6 +19,11 @@ impl Condition for Where {
         self.0.0.iter().all(|path| path.holds(asked.context))
     }
 
+    fn details(&self) -> String {
+        let paths: Vec<&str> = self.0.0.iter().map(Path::text).collect();
+        paths.join(" and ")
+    }
+
     fn ordinals(&self) -> Option<Ordinals<'_>> {
         None
     }

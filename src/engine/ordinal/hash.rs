@@ -6,8 +6,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Asked, Read};
 use crate::engine::choice::Choice;
+use crate::engine::context::Root;
 use crate::engine::node::Node;
-use crate::engine::path::{Path, Root, Selected};
+use crate::engine::path::{Path, Selected};
 use crate::engine::problem::Problem;
 
 /// The first eight bytes, big-endian, of the SHA-256 of the string, number or boolean that the path selects.

@@ -67,7 +67,7 @@ pub(crate) trait Read {
 
 /// How a rule finds the ordinal: the first source that answers, less `start`.
 #[derive(Clone, Debug, JsonSchema)]
-#[schemars(rename_all = "camelCase")]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ordinal {
     /// The sources, asked in this order.
     #[schemars(length(min = 1))]

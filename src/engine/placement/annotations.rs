@@ -5,11 +5,11 @@ use serde::{Deserialize, Deserializer};
 
 use super::labels::{check_owned, kept_or_refused, refuse_owned};
 use super::{Entries, Place, Scope, Writes, set_members};
+use crate::engine::conflict::OnConflict;
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::Failure;
 use crate::engine::interpolation::Template;
 use crate::engine::problem::Problem;
-use crate::engine::rule::OnConflict;
 
 const FIELD: Field<'static> = Field("metadata", "annotations");
 
@@ -47,6 +47,12 @@ impl JsonSchema for AnnotationPlacement {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Entries::<false>::json_schema(generator)
+        let mut schema = Entries::<false>::json_schema(generator);
+        schema.insert(
+            "description".to_owned(),
+            "Annotations added to the Pod. One that is there already stays, or is refused with `onConflict: reject`."
+                .into(),
+        );
+        schema
     }
 }

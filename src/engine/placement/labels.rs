@@ -4,11 +4,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
 use super::{Entries, Place, Scope, Writes, set_members};
+use crate::engine::conflict::OnConflict;
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::{Cause, Failure};
 use crate::engine::interpolation::Template;
 use crate::engine::problem::Problem;
-use crate::engine::rule::OnConflict;
 use crate::engine::syntax;
 
 const FIELD: Field<'static> = Field("metadata", "labels");
@@ -48,7 +48,14 @@ impl JsonSchema for LabelPlacement {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Entries::<true>::json_schema(generator)
+        let mut schema = Entries::<true>::json_schema(generator);
+        schema.insert(
+            "description".to_owned(),
+            "Labels added to the Pod. One that is there already stays, or is refused with `onConflict: reject`: controllers \
+             find their Pods by labels."
+                .into(),
+        );
+        schema
     }
 }
 

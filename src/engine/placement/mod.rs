@@ -21,6 +21,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, de};
 
+use super::allow::Allow;
+use super::conflict::OnConflict;
 use super::context::Context;
 use super::draft::{Draft, Field};
 use super::failure::{Cause, Failure};
@@ -28,7 +30,6 @@ use super::gate::{check_key, check_value};
 use super::interpolation::Template;
 use super::node::Node;
 use super::problem::Problem;
-use super::rule::{Allow, OnConflict};
 use super::syntax;
 
 macro_rules! placements {

@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer};
 
 use super::requirement::NodeRequirement;
 use super::{Place, Scope, Writes, push_item};
+use crate::engine::conflict::OnConflict;
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::Failure;
 use crate::engine::interpolation::Template;
 use crate::engine::node::Node;
 use crate::engine::problem::Problem;
-use crate::engine::rule::OnConflict;
 
 const FIELD: Field<'static> = Field("spec", "affinity");
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -20,6 +20,7 @@ const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 /// Requirements on the Node's labels, added to those that the Pod has.
 #[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct NodeAffinity {
     /// What every Node must satisfy: added to each of the Pod's terms, since terms are alternatives. A term that is empty
     /// matches nothing and stays so.
@@ -32,6 +33,7 @@ pub struct NodeAffinity {
 
 /// A weighted preference. Source: `corev1.PreferredSchedulingTerm`.
 #[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct Preferred {
     /// From 1 to 100.
     #[schemars(range(min = 1, max = 100))]
@@ -60,9 +62,9 @@ impl Place for NodeAffinity {
         let mut preferred = Vec::with_capacity(self.preferred.len());
         for Preferred { weight, preference } in &self.preferred {
             let expressions = Node::Array(render(&preference.match_expressions)?);
-            preferred.push(object([
+            preferred.push(Node::object([
                 ("weight", u64::from(*weight).into()),
-                ("preference", object([("matchExpressions", expressions)])),
+                ("preference", Node::object([("matchExpressions", expressions)])),
             ]));
         }
         let affinity = draft.edit(FIELD).get_or_insert_with(|| Node::Object(Vec::new()));
@@ -104,7 +106,7 @@ fn require<'a>(selector: &mut Node<'a>, required: Vec<Node<'a>>) {
     const EXPRESSIONS: &str = "matchExpressions";
     let has_items = |node: Option<&Node<'_>>| matches!(node, Some(Node::Array(items)) if !items.is_empty());
     if !has_items(selector.get(TERMS)) {
-        let term = object([(EXPRESSIONS, Node::Array(required))]);
+        let term = Node::object([(EXPRESSIONS, Node::Array(required))]);
         selector.set(Cow::Borrowed(TERMS), Node::Array(vec![term]));
         return;
     }
@@ -139,15 +141,6 @@ fn member<'n, 'a>(node: &'n mut Node<'a>, name: &'static str) -> &'n mut Node<'a
         // `set` has made an object of it.
         other => other,
     }
-}
-
-fn object<'a, const N: usize>(members: [(&'static str, Node<'a>); N]) -> Node<'a> {
-    Node::Object(
-        members
-            .into_iter()
-            .map(|(name, value)| (Cow::Borrowed(name), value))
-            .collect(),
-    )
 }
 
 impl<'de> Deserialize<'de> for NodeAffinity {

@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Entries, Place, Scope, Writes, set_members};
+use crate::engine::conflict::OnConflict;
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::Failure;
 use crate::engine::interpolation::Template;
 use crate::engine::node::Node;
-use crate::engine::rule::OnConflict;
 
 const FIELD: Field<'static> = Field("spec", "nodeSelector");
 

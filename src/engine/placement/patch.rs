@@ -7,13 +7,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::{Place, Placement, Scope, Writes};
+use crate::engine::conflict::OnConflict;
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::{Cause, Failure};
 use crate::engine::interpolation::Template;
 use crate::engine::node::Node;
 use crate::engine::patch::push_token;
 use crate::engine::problem::Problem;
-use crate::engine::rule::OnConflict;
 
 /// Changes of single members of the Pod, for what no other placement covers.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -22,6 +22,7 @@ pub struct Patch(Vec<Change>);
 
 /// One change, as in a JSON Patch, of an object member.
 #[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct Change {
     /// `add` sets the member, `replace` sets it only where it is there, `remove` takes it away.
     op: ChangeOp,

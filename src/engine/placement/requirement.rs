@@ -13,6 +13,7 @@ use crate::engine::problem::Problem;
 
 /// One requirement on a Node's labels.
 #[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(crate) struct NodeRequirement {
     /// The label's key.
     key: CheckedKey,

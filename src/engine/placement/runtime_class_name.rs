@@ -6,10 +6,10 @@ use serde::{Deserialize, Deserializer};
 use super::labels::kept_or_refused;
 use super::scheduler_name::{dns_name, dns_template};
 use super::{Place, Scope, Writes};
+use crate::engine::conflict::OnConflict;
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::Failure;
 use crate::engine::interpolation::Template;
-use crate::engine::rule::OnConflict;
 
 const FIELD: Field<'static> = Field("spec", "runtimeClassName");
 

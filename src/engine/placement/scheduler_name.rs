@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::{Place, Scope, Writes, invalid};
+use crate::engine::conflict::OnConflict;
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::Failure;
 use crate::engine::interpolation::Template;
 use crate::engine::node::Node;
 use crate::engine::problem::Problem;
-use crate::engine::rule::OnConflict;
 use crate::engine::syntax;
 
 const FIELD: Field<'static> = Field("spec", "schedulerName");

@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::{CheckedKey, CheckedValue, Place, Scope, Writes, append_new};
+use crate::engine::conflict::OnConflict;
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::Failure;
 use crate::engine::interpolation::Template;
 use crate::engine::node::Node;
 use crate::engine::problem::Problem;
-use crate::engine::rule::OnConflict;
 
 const FIELD: Field<'static> = Field("spec", "tolerations");
 
@@ -22,7 +22,7 @@ pub struct Tolerations(Vec<Toleration>);
 
 /// A Kubernetes Toleration, with ${path} in its key and value.
 #[derive(Clone, Debug, JsonSchema)]
-#[schemars(rename_all = "camelCase")]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Toleration {
     /// The taint's key; without one, `operator: Exists` tolerates every taint.
     key: Option<CheckedKey>,

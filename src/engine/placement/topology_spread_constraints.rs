@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::{CheckedKey, Place, Scope, Writes, push_item};
+use crate::engine::conflict::OnConflict;
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::Failure;
 use crate::engine::gate::LabelKey;
@@ -13,7 +14,6 @@ use crate::engine::interpolation::Template;
 use crate::engine::label_selector::LabelSelector;
 use crate::engine::node::Node;
 use crate::engine::problem::Problem;
-use crate::engine::rule::OnConflict;
 
 const FIELD: Field<'static> = Field("spec", "topologySpreadConstraints");
 
@@ -25,7 +25,7 @@ pub struct TopologySpreadConstraints(Vec<Constraint>);
 
 /// A Kubernetes TopologySpreadConstraint, with ${path} in its topologyKey.
 #[derive(Clone, Debug, JsonSchema)]
-#[schemars(rename_all = "camelCase")]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Constraint {
     /// By how many Pods two domains may differ, 1 or more.
     #[schemars(range(min = 1))]

@@ -32,6 +32,10 @@ impl SinkSettings for DingTalk {
     fn url(&self) -> Option<&Value<Url>> {
         Some(&self.url)
     }
+
+    fn secret(&self) -> Option<&Value<String>> {
+        self.secret.as_ref()
+    }
 }
 
 /// How messages are written.

@@ -21,4 +21,8 @@ impl SinkSettings for Feishu {
     fn url(&self) -> Option<&Value<Url>> {
         Some(&self.url)
     }
+
+    fn secret(&self) -> Option<&Value<String>> {
+        self.secret.as_ref()
+    }
 }

@@ -33,6 +33,11 @@ pub struct SinkSpec {
 pub(crate) trait SinkSettings: DeserializeOwned + JsonSchema {
     /// Where it sends, where that is a setting.
     fn url(&self) -> Option<&Value<Url>>;
+
+    /// What it signs with, where it signs.
+    fn secret(&self) -> Option<&Value<String>> {
+        None
+    }
 }
 
 /// Does something with the settings type that goes with a sink's `type`.
@@ -68,6 +73,11 @@ macro_rules! sinks {
             /// Where it sends, where that is a setting.
             pub fn url(&self) -> Option<&Value<Url>> {
                 match self { $(Self::$variant(settings) => settings.url(),)+ }
+            }
+
+            /// What it signs with, where it signs.
+            pub fn secret(&self) -> Option<&Value<String>> {
+                match self { $(Self::$variant(settings) => settings.secret(),)+ }
             }
 
             pub(crate) fn for_type<F: ForType>(name: &str, work: F) -> Option<F::Output> {

@@ -26,4 +26,8 @@ impl SinkSettings for Webhook {
     fn url(&self) -> Option<&Value<Url>> {
         Some(&self.url)
     }
+
+    fn secret(&self) -> Option<&Value<String>> {
+        self.secret.as_ref()
+    }
 }

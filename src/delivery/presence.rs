@@ -1,0 +1,48 @@
+//! Whether the URL and the secret of a sink are there.
+
+use std::{env, fs};
+
+use crate::notice::sinks::{SinkSpec, Value};
+
+/// What a sink cannot be used without and is not there, each as a sentence without a full stop.
+pub fn absent(sink: &SinkSpec) -> Vec<String> {
+    let url = sink.settings.url().and_then(|url| missing("url", url));
+    let secret = sink.settings.secret().and_then(|secret| missing("secret", secret));
+    url.into_iter().chain(secret).collect()
+}
+
+fn missing<T>(field: &str, value: &Value<T>) -> Option<String> {
+    match value {
+        Value::Literal(_) => None,
+        Value::Env(name) => env::var_os(name)
+            .is_none_or(|value| value.is_empty())
+            .then(|| format!("{field}: the environment variable {name} is not set")),
+        Value::File(path) => match fs::read_to_string(path) {
+            Ok(text) if text.trim().is_empty() => Some(format!("{field}: the file {path} is empty")),
+            Ok(_) => None,
+            Err(error) => Some(format!("{field}: the file {path} cannot be read: {error}")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{self, PolicyText};
+
+    #[test]
+    fn the_sink_of_the_default_policy_is_left_out_without_its_robot() {
+        let texts = [PolicyText {
+            file: "default.yaml".to_owned(),
+            text: policy::DEFAULT.to_owned(),
+        }];
+        let sinks = policy::load(&texts).unwrap().sinks;
+        let absent = absent(&sinks[0]);
+        assert_eq!(absent.len(), 2, "{absent:?}");
+        assert_eq!(
+            absent[0],
+            "url: the environment variable DINGTALK_WEBHOOK_URL is not set"
+        );
+        assert!(absent[1].contains("/etc/label-router/secrets/dingtalk"), "{absent:?}");
+    }
+}
