@@ -50,8 +50,6 @@ struct Answer {
     patched: Option<Value>,
     #[serde(skip)]
     original: Value,
-    #[serde(skip)]
-    routes: Vec<(String, usize)>,
 }
 
 impl Eval {
@@ -165,11 +163,6 @@ fn answer(snapshot: &Snapshot, object: Value, namespace: &str) -> Result<Answer,
         trace: trace.0,
         patched,
         original,
-        routes: snapshot
-            .rules()
-            .iter()
-            .map(|rule| (rule.name.to_string(), rule.routes.len()))
-            .collect(),
     })
 }
 
@@ -202,12 +195,7 @@ impl Answer {
         for applied in &decision.applied {
             write!(text, "  by rule {}", applied.rule)?;
             if let Some(route) = applied.route {
-                let of = self
-                    .routes
-                    .iter()
-                    .find(|(name, _)| **name == *applied.rule)
-                    .map_or(0, |(_, count)| *count);
-                write!(text, ", route {} of {of}", route + 1)?;
+                write!(text, ", routes[{route}]")?;
             }
             if let Some(ordinal) = applied.ordinal {
                 write!(text, ", ordinal {ordinal}")?;
@@ -272,7 +260,7 @@ fn write_step(text: &mut String, step: &Step, paint: Paint) -> std::fmt::Result 
             Some(problem) => writeln!(text, "    {} {:<13} {problem}", mark(false), "document"),
         },
         Step::Route { index, when, held } => {
-            let route = format!("route {}", index + 1);
+            let route = format!("routes[{index}]");
             writeln!(text, "    {} {route:<13} when {when}", mark(*held))
         }
         Step::Spread { value } => writeln!(text, "    {} {:<13} {value}", mark(true), "spread"),

@@ -24,25 +24,3 @@ fn missing<T>(field: &str, value: &Value<T>) -> Option<String> {
         },
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::{self, PolicyText};
-
-    #[test]
-    fn the_sink_of_the_default_policy_is_left_out_without_its_robot() {
-        let texts = [PolicyText {
-            file: "default.yaml".to_owned(),
-            text: policy::DEFAULT.to_owned(),
-        }];
-        let sinks = policy::load(&texts).unwrap().sinks;
-        let absent = absent(&sinks[0]);
-        assert_eq!(absent.len(), 2, "{absent:?}");
-        assert_eq!(
-            absent[0],
-            "url: the environment variable DINGTALK_WEBHOOK_URL is not set"
-        );
-        assert!(absent[1].contains("/etc/label-router/secrets/dingtalk"), "{absent:?}");
-    }
-}

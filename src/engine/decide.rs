@@ -10,6 +10,7 @@ use super::draft::{Draft, Field};
 use super::failure::{Cause, Failure};
 use super::node::Node;
 use super::ordinal;
+use super::patch::PatchOperation;
 use super::placement::Scope;
 use super::pod::Pod;
 use super::request::Request;
@@ -250,7 +251,6 @@ impl<'a> Deciding<'a> {
     fn shadow<T: Trace>(&mut self, rule: &'a Rule, context: &mut Context<'a>, trace: &mut T) {
         let mut draft = self.draft.clone();
         let Attempt { mut applied, failure } = attempt(rule, &self.pod, context, &mut draft, trace);
-        let now = self.draft.patch();
         let mut shadowed = Shadowed {
             applied: applied.clone(),
             patch: Vec::new(),
@@ -262,21 +262,8 @@ impl<'a> Deciding<'a> {
                 if rule.annotate {
                     record(&applied, &mut draft);
                 }
+                // Compared with what the Pod gets in the end, see `finish`.
                 shadowed.patch = draft.patch();
-                shadowed.differs = shadowed.patch != now;
-                if shadowed.differs {
-                    let changes: Vec<String> = shadowed
-                        .patch
-                        .iter()
-                        .filter(|operation| !now.contains(operation))
-                        .map(|operation| match &operation.value {
-                            Some(value) => format!("{} {}", operation.path, serde_json::Value::from(value)),
-                            None => format!("no {}", operation.path),
-                        })
-                        .collect();
-                    self.warnings
-                        .push(format!("shadowed rule {} would set {}", rule.name, changes.join(", ")));
-                }
             }
             Some(Failure::Error(cause, message)) if rule.on_error.verdict(cause) == Verdict::Admit => {
                 applied.route = None;
@@ -290,11 +277,19 @@ impl<'a> Deciding<'a> {
                 let (_, message) = self.refusal(rule, &failure);
                 self.warnings
                     .push(format!("shadowed rule {} would refuse the Pod: {message}", rule.name));
-                shadowed.differs = true;
                 shadowed.rejection = Some(message);
             }
         }
         self.shadowed.push(shadowed);
+    }
+
+    /// Where the Pod's author writes.
+    fn template(&self) -> &'static str {
+        if self.pod.owner.is_some() {
+            "Pod template"
+        } else {
+            "Pod"
+        }
     }
 
     /// The cause and the words of a refusal.
@@ -307,23 +302,30 @@ impl<'a> Deciding<'a> {
             Failure::Conflict(message) => (
                 "conflict",
                 message,
-                "Take it out of the Pod template, or ask for onConflict: override in the rule".to_owned(),
+                format!(
+                    "Take it out of the {}, or ask for onConflict: override in the rule",
+                    self.template()
+                ),
             ),
             Failure::Error(cause, message) => {
                 let advice = match cause {
                     Cause::MissingDocument | Cause::InvalidDocument => format!(
-                        "Annotate the Pod template with {annotation}: '{}'",
+                        "Annotate the {} with {annotation}: '{}'",
+                        self.template(),
                         rule.document_shape()
                     ),
-                    Cause::MissingPath if !annotation.is_empty() => format!(
+                    Cause::MissingPath | Cause::InvalidValue if !annotation.is_empty() => format!(
                         "The rule reads the annotation {annotation} as {}",
                         rule.document_shape()
                     ),
-                    Cause::MissingOrdinal => {
-                        "Use a workload that numbers its Pods, or take the label off the Pod template".to_owned()
+                    Cause::MissingOrdinal if rule.reads_own_ordinal() => {
+                        "Set what the rule reads the ordinal from, or take the label off".to_owned()
                     }
-                    Cause::NoRoute => "Add a route with `when: otherwise` to the rule".to_owned(),
-                    Cause::MissingPath | Cause::InvalidValue => "Correct the Pod template or the rule".to_owned(),
+                    Cause::MissingOrdinal => "Use a workload that numbers its Pods, or take the label off".to_owned(),
+                    Cause::NoRoute => "Take the label off, or ask for a route that takes it".to_owned(),
+                    Cause::MissingPath | Cause::InvalidValue => {
+                        format!("Correct the {}, or ask whoever writes the policy", self.template())
+                    }
                 };
                 (cause.name(), message, advice)
             }
@@ -353,7 +355,10 @@ impl<'a> Deciding<'a> {
             .map(|rule| format!("rule {} wants {}", rule.name, self.unmet(rule)))
             .collect();
         if enforcing.len() > SHOWN {
-            reasons.push(format!("{} more rules do not match either", enforcing.len() - SHOWN));
+            reasons.push(match enforcing.len() - SHOWN {
+                1 => "1 more rule does not match either".to_owned(),
+                more => format!("{more} more rules do not match either"),
+            });
         }
         if reasons.is_empty() {
             reasons.push("the policy has no enforcing rule".to_owned());
@@ -362,10 +367,11 @@ impl<'a> Deciding<'a> {
             rule: None,
             cause: "unmatched",
             message: format!(
-                "Pod {} carries the label {}, and no rule places it: {}. Take the label off the Pod template, or ask for a rule that matches.",
+                "Pod {} carries the label {}, and no rule places it: {}. Take the label off the {}, or ask for a rule that matches.",
                 self.pod.display_name(),
                 carried(gate, &self.pod),
                 reasons.join("; "),
+                self.template(),
             ),
         }
     }
@@ -386,12 +392,18 @@ impl<'a> Deciding<'a> {
             )
     }
 
-    fn finish(self, rejection: Option<Rejection>, skip: Option<Skip>) -> Decision {
+    fn finish(mut self, rejection: Option<Rejection>, skip: Option<Skip>) -> Decision {
         let patch = if rejection.is_some() {
             Vec::new()
         } else {
             self.draft.patch()
         };
+        for shadowed in &mut self.shadowed {
+            shadowed.differs = shadowed.rejection.is_some() != rejection.is_some() || shadowed.patch != patch;
+            if shadowed.differs && shadowed.rejection.is_none() {
+                self.warnings.push(shadowed_change(shadowed, &patch));
+            }
+        }
         let outcome = if rejection.is_some() {
             Outcome::Rejected
         } else if !patch.is_empty() {
@@ -412,6 +424,28 @@ impl<'a> Deciding<'a> {
             skipped: skip,
             warnings: self.warnings,
         }
+    }
+}
+
+/// What a shadowed rule would have done otherwise.
+fn shadowed_change(shadowed: &Shadowed, patch: &[PatchOperation]) -> String {
+    let changes: Vec<String> = shadowed
+        .patch
+        .iter()
+        .filter(|operation| !patch.contains(operation))
+        .map(|operation| {
+            let path = operation.path.replace("~1", "/").replace("~0", "~");
+            match &operation.value {
+                Some(value) => format!("set {path} {}", serde_json::Value::from(value)),
+                None => format!("remove {path}"),
+            }
+        })
+        .collect();
+    let rule = &shadowed.applied.rule;
+    if changes.is_empty() {
+        format!("shadowed rule {rule} would leave the Pod as it is")
+    } else {
+        format!("shadowed rule {rule} would {}", changes.join(", "))
     }
 }
 

@@ -84,8 +84,13 @@ impl<'a> Draft<'a> {
                 match on_conflict {
                     OnConflict::Keep => return Ok(false),
                     OnConflict::Reject => {
+                        let origin = if self.fields.is_empty() {
+                            ""
+                        } else {
+                            ", by itself or by an earlier rule"
+                        };
                         return Err(Failure::Conflict(format!(
-                            "its {what} is already {old}, and the rule wants {new}"
+                            "its {what} is already {old}{origin}, and the rule wants {new}"
                         )));
                     }
                     OnConflict::Override | OnConflict::Replace if self.is_claimed(&what) => {
@@ -94,7 +99,13 @@ impl<'a> Draft<'a> {
                         )));
                     }
                     OnConflict::Override | OnConflict::Replace => {
-                        self.overridden.push(format!("{what} {old} was replaced by {new}"));
+                        // A Warning has room for names, not for whole objects.
+                        self.overridden.push(match (current, wanted) {
+                            (Node::Object(_) | Node::Array(_), _) | (_, Node::Object(_) | Node::Array(_)) => {
+                                format!("{what} was replaced")
+                            }
+                            _ => format!("{what} {old} was replaced by {new}"),
+                        });
                         true
                     }
                 }
@@ -124,7 +135,8 @@ impl<'a> Draft<'a> {
     pub(crate) fn patch(&self) -> Vec<PatchOperation> {
         let mut patch = Vec::new();
         for (field, node) in &self.fields {
-            let mut path = String::new();
+            // Most paths fit.
+            let mut path = String::with_capacity(64);
             push_token(&mut path, field.0);
             push_token(&mut path, field.1);
             diff(self.pod.at(&[field.0, field.1]), node.as_ref(), &mut path, &mut patch);

@@ -165,7 +165,7 @@ impl Match {
         }
         if let Some(owner) = &self.owner {
             let found = match pod.owner {
-                Some(found) => format!("it belongs to {} {}", found.kind, found.name),
+                Some(found) => format!("it belongs to {} {}", found.kind_in_group(), found.name),
                 None => "no controller owns it".to_owned(),
             };
             if let Some(kinds) = &owner.kinds {

@@ -46,20 +46,27 @@ pub enum Projection {
 /// The members that a projection reads, by the length of their names: most names that nobody asked for are told by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
-    by_length: Vec<Vec<(Box<str>, Projection)>>,
+    by_length: Vec<Vec<FieldProjection>>,
     count: usize,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FieldProjection {
+    name: Box<str>,
+    /// Counts the fields of the object, from 0.
+    number: usize,
+    wanted: Projection,
+}
+
 impl Fields {
-    fn find(&self, name: &str) -> Option<&Projection> {
+    fn find(&self, name: &str) -> Option<&FieldProjection> {
         let named = self.by_length.get(name.len())?;
         // Few are compared one by one faster than they are halved.
         if named.len() <= 8 {
-            let found = named.iter().find(|(field, _)| field.as_bytes() == name.as_bytes());
-            return found.map(|(_, projection)| projection);
+            return named.iter().find(|field| field.name.as_ref() == name);
         }
-        let at = named.binary_search_by(|(field, _)| field.as_ref().cmp(name)).ok()?;
-        Some(&named[at].1)
+        let at = named.binary_search_by(|field| field.name.as_ref().cmp(name)).ok()?;
+        Some(&named[at])
     }
 
     fn entry(&mut self, name: &str) -> &mut Projection {
@@ -67,15 +74,22 @@ impl Fields {
             self.by_length.resize_with(name.len() + 1, Vec::new);
         }
         let named = &mut self.by_length[name.len()];
-        let at = match named.binary_search_by(|(field, _)| field.as_ref().cmp(name)) {
+        let at = match named.binary_search_by(|field| field.name.as_ref().cmp(name)) {
             Ok(at) => at,
             Err(at) => {
+                named.insert(
+                    at,
+                    FieldProjection {
+                        name: name.into(),
+                        number: self.count,
+                        wanted: Projection::nothing(),
+                    },
+                );
                 self.count += 1;
-                named.insert(at, (name.into(), Projection::nothing()));
                 at
             }
         };
-        &mut named[at].1
+        &mut named[at].wanted
     }
 }
 
@@ -98,13 +112,6 @@ impl Projection {
             return;
         };
         fields.entry(first.as_ref()).put(rest, wanted);
-    }
-
-    fn find(&self, name: &str) -> Option<&Self> {
-        match self {
-            Self::Whole => Some(self),
-            Self::Fields(fields) => fields.find(name),
-        }
     }
 }
 
@@ -172,6 +179,36 @@ impl<'a> Node<'a> {
         matches!(self, Self::Null)
     }
 
+    /// A copy that owns all its strings.
+    pub fn to_owned_node(&self) -> Node<'static> {
+        match self {
+            Self::Null => Node::Null,
+            Self::Bool(value) => Node::Bool(*value),
+            Self::Number(value) => Node::Number(value.clone()),
+            Self::String(value) => Node::String(Cow::Owned(value.as_ref().to_owned())),
+            Self::Array(items) => Node::Array(items.iter().map(Node::to_owned_node).collect()),
+            Self::Object(members) => Node::Object(
+                members
+                    .iter()
+                    .map(|(name, value)| (Cow::Owned(name.as_ref().to_owned()), value.to_owned_node()))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// True where everything in `wanted` is here, too; an object may have further members.
+    pub(crate) fn includes(&self, wanted: &Node<'_>) -> bool {
+        match (self, wanted) {
+            (Self::Object(_), Node::Object(members)) => members
+                .iter()
+                .all(|(name, value)| self.get(name).is_some_and(|own| own.includes(value))),
+            (Self::Array(own), Node::Array(items)) => {
+                own.len() == items.len() && own.iter().zip(items).all(|(own, wanted)| own.includes(wanted))
+            }
+            (own, wanted) => own == wanted,
+        }
+    }
+
     /// What kind of value this is, with its article, for messages.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -181,23 +218,6 @@ impl<'a> Node<'a> {
             Self::String(_) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
-        }
-    }
-
-    /// The same value, owning all its strings.
-    pub fn into_owned(self) -> Node<'static> {
-        match self {
-            Self::Null => Node::Null,
-            Self::Bool(value) => Node::Bool(value),
-            Self::Number(value) => Node::Number(value),
-            Self::String(value) => Node::String(Cow::Owned(value.into_owned())),
-            Self::Array(items) => Node::Array(items.into_iter().map(Node::into_owned).collect()),
-            Self::Object(members) => Node::Object(
-                members
-                    .into_iter()
-                    .map(|(name, value)| (Cow::Owned(name.into_owned()), value.into_owned()))
-                    .collect(),
-            ),
         }
     }
 
@@ -340,82 +360,118 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(Node::Array(array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Members<'de> = match self.0 {
-            Projection::Whole => Vec::new(),
-            Projection::Fields(fields) => Vec::with_capacity(fields.count.min(map.size_hint().unwrap_or(16))),
-        };
-        let mut seen = Seen::default();
-        while let Some(key) = map.next_key_seed(Key(self.0))? {
-            match key {
-                Wanted::No => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-                Wanted::Yes(name, projection) => {
-                    if !seen.first_time(&name, &members) {
-                        return Err(de::Error::custom(format_args!("the key {name:?} is repeated")));
-                    }
-                    let value = map.next_value_seed(Seed(projection))?;
-                    members.push((name, value));
-                }
-            }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        match self.0 {
+            Projection::Whole => whole_object(map),
+            Projection::Fields(fields) => fields_of_object(fields, map),
         }
-        Ok(Node::Object(members))
+        .map(Node::Object)
     }
 }
 
-/// Finds repeated keys: by looking through few, by a set for many, so that no text makes it quadratic.
-#[derive(Default)]
-struct Seen<'a>(Option<HashSet<Cow<'a, str>>>);
-
-impl<'a> Seen<'a> {
+fn whole_object<'de, A: MapAccess<'de>>(mut map: A) -> Result<Members<'de>, A::Error> {
+    /// Up to here repeated names are found by looking; beyond, by a set, so that no text makes it quadratic.
     const FEW: usize = 24;
-
-    #[allow(clippy::ptr_arg, reason = "a borrowed name stays borrowed in the set")]
-    fn first_time(&mut self, name: &Cow<'a, str>, members: &Members<'a>) -> bool {
-        if members.len() < Self::FEW {
-            return !members.iter().any(|(member, _)| member == name);
+    let mut members: Members<'de> = Vec::new();
+    let mut many: Option<HashSet<Cow<'de, str>>> = None;
+    while let Some(name) = map.next_key_seed(Name)? {
+        let repeated = if members.len() < FEW {
+            members.iter().any(|(member, _)| *member == name)
+        } else {
+            let seen = many.get_or_insert_with(|| members.iter().map(|(member, _)| member.clone()).collect());
+            !seen.insert(name.clone())
+        };
+        if repeated {
+            return Err(repeated_key(&name));
         }
-        self.0
-            .get_or_insert_with(|| members.iter().map(|(member, _)| member.clone()).collect())
-            .insert(name.clone())
+        let value = map.next_value_seed(Seed(&Projection::Whole))?;
+        members.push((name, value));
     }
+    Ok(members)
 }
 
-enum Wanted<'de, 'p> {
-    No,
-    Yes(Cow<'de, str>, &'p Projection),
+fn fields_of_object<'de, A: MapAccess<'de>>(fields: &Fields, mut map: A) -> Result<Members<'de>, A::Error> {
+    /// So many fields are told by a bit each whether they were there already.
+    const BITS: usize = 64;
+    let mut members: Members<'de> = Vec::with_capacity(fields.count.min(16));
+    let mut seen = 0_u64;
+    while let Some(field) = map.next_key_seed(FieldOf(fields))? {
+        let Some((name, field)) = field else {
+            map.next_value::<IgnoredAny>()?;
+            continue;
+        };
+        let repeated = if field.number < BITS {
+            let bit = 1 << field.number;
+            let repeated = seen & bit != 0;
+            seen |= bit;
+            repeated
+        } else {
+            members.iter().any(|(member, _)| *member == name)
+        };
+        if repeated {
+            return Err(repeated_key(&name));
+        }
+        let value = map.next_value_seed(Seed(&field.wanted))?;
+        members.push((name, value));
+    }
+    Ok(members)
 }
 
-struct Key<'p>(&'p Projection);
+fn repeated_key<E: de::Error>(name: &str) -> E {
+    E::custom(format_args!("the key {name:?} is repeated"))
+}
 
-impl<'de, 'p> DeserializeSeed<'de> for Key<'p> {
-    type Value = Wanted<'de, 'p>;
+/// Reads a member's name.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl<'de, 'p> Visitor<'de> for Key<'p> {
-    type Value = Wanted<'de, 'p>;
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a member name")
     }
 
     fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(match self.0.find(name) {
-            Some(projection) => Wanted::Yes(Cow::Borrowed(name), projection),
-            None => Wanted::No,
-        })
+        Ok(Cow::Borrowed(name))
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(match self.0.find(name) {
-            Some(projection) => Wanted::Yes(Cow::Owned(name.to_owned()), projection),
-            None => Wanted::No,
-        })
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
+/// Reads a member's name, and tells whether it is one of the fields.
+struct FieldOf<'p>(&'p Fields);
+
+impl<'de, 'p> DeserializeSeed<'de> for FieldOf<'p> {
+    type Value = Option<(Cow<'de, str>, &'p FieldProjection)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de, 'p> Visitor<'de> for FieldOf<'p> {
+    type Value = Option<(Cow<'de, str>, &'p FieldProjection)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a member name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(self.0.find(name).map(|field| (Cow::Borrowed(name), field)))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.find(name).map(|field| (Cow::Owned(name.to_owned()), field)))
     }
 }
 

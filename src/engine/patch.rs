@@ -34,7 +34,7 @@ pub(crate) fn diff(old: Option<&Node<'_>>, new: Option<&Node<'_>>, path: &mut St
         patch.push(PatchOperation {
             op,
             path: path.clone(),
-            value: value.map(|value| value.clone().into_owned()),
+            value: value.map(Node::to_owned_node),
         });
     };
     match (old, new) {
@@ -67,7 +67,7 @@ pub(crate) fn diff(old: Option<&Node<'_>>, new: Option<&Node<'_>>, path: &mut St
                     (Node::Null, _) | (_, Node::Null) if old != new => patch.push(PatchOperation {
                         op: Op::Replace,
                         path: path.clone(),
-                        value: Some(new.clone().into_owned()),
+                        value: Some(new.to_owned_node()),
                     }),
                     _ => diff(Some(old), Some(new), path, patch),
                 }

@@ -72,7 +72,7 @@ impl Path {
         let bad = |message: String, hint: &str| Problem::new("bad-path", message, hint);
         let query = parse_json_path(text).map_err(|error| {
             bad(
-                format!("{text:?} is no JSONPath: {}", first_line(&error.to_string())),
+                format!("{text:?} is no JSONPath{}", syntax_error(&error.to_string())),
                 "a path starts with $. and follows RFC 9535, such as $.pod.metadata.labels['app.kubernetes.io/name']",
             )
         })?;
@@ -125,10 +125,14 @@ impl Path {
             let before = reads.len();
             for segment in &rest {
                 check_segment(segment, &mut reads).map_err(|message| {
-                    bad(
-                        format!("{text:?}: {message}"),
-                        "write the regular expression as a quoted literal, in RE2 syntax",
-                    )
+                    let hint = if message.contains("regular expression") {
+                        "write the regular expression as a quoted literal, in RE2 syntax"
+                    } else if message.contains("function") {
+                        "the functions are length, count, value, match and search"
+                    } else {
+                        "in a filter, @ is the item that is looked at; $ is followed by pod, owner, request, ordinal or document"
+                    };
+                    bad(format!("{text:?}: {message}"), hint)
                 })?;
             }
             Kind::Query {
@@ -332,11 +336,21 @@ fn unquoted(name: &str) -> &str {
     name
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or(text)
+/// Where, and what was expected, out of the several lines that the parser says.
+fn syntax_error(error: &str) -> String {
+    let column = error
+        .split_once("--> 1:")
+        .map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect::<String>())
+        .filter(|column| !column.is_empty());
+    let expected = error
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("= "))
+        .map(|expected| expected.replace('_', " "));
+    match (column, expected) {
+        (Some(column), Some(expected)) => format!(" at character {column}: {expected}"),
+        (Some(column), None) => format!(" at character {column}"),
+        (None, _) => String::new(),
+    }
 }
 
 fn last_line(text: &str) -> &str {

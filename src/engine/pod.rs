@@ -35,6 +35,16 @@ pub struct Owner<'n> {
     pub name: &'n str,
 }
 
+impl Owner<'_> {
+    /// The kind, with its group where it is none of Kubernetes' own.
+    pub(crate) fn kind_in_group(&self) -> String {
+        match self.group {
+            "" | "apps" | "batch" => self.kind.to_owned(),
+            group => format!("{}.{group}", self.kind),
+        }
+    }
+}
+
 /// A view of a Pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Pod<'n, 'a> {

@@ -37,7 +37,7 @@ impl<'a> Request<'a> {
             _ => Cow::Borrowed(""),
         };
         let namespace = match text("namespace") {
-            Cow::Borrowed("") => Cow::Borrowed("default"),
+            unsaid if unsaid.is_empty() => Cow::Borrowed("default"),
             namespace => namespace,
         };
         Self {

@@ -160,6 +160,17 @@ impl Rule {
         }
     }
 
+    /// True where the ordinal comes from something that the Pod's author or a team sets, not a controller.
+    pub(crate) fn reads_own_ordinal(&self) -> bool {
+        use super::ordinal::Source;
+        self.ordinal.iter().flat_map(|ordinal| &ordinal.from).any(|source| {
+            matches!(
+                source,
+                Source::Label(_) | Source::Annotation(_) | Source::PathSource(_) | Source::Hash(_)
+            )
+        })
+    }
+
     /// What the rule's document looks like, by the paths that read it: for those who have to write one.
     pub(crate) fn document_shape(&self) -> String {
         let mut names: Vec<&str> = Vec::new();

@@ -37,6 +37,8 @@ pub struct Diagnostic {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
+    /// The line itself, with secrets masked.
+    pub snippet: String,
     #[serde(skip)]
     place: Range<usize>,
     #[serde(skip)]
@@ -79,6 +81,7 @@ impl Diagnostic {
             file: file.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
+            snippet: text[line_start..].lines().next().unwrap_or_default().to_owned(),
             place: start..end,
             text: text.clone(),
         }

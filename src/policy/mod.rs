@@ -417,7 +417,7 @@ impl Loading<'_> {
                 self.gate,
                 self.unmatched.unwrap_or_default(),
                 rules,
-                &generation(self.texts),
+                &generation(&self.units),
             ),
             sinks: self.sinks.into_iter().map(|(_, _, sink)| sink).collect(),
             notify,
@@ -523,11 +523,11 @@ fn sink(mut value: Value, pointer: &str) -> Result<SinkSpec, Vec<Fault>> {
 }
 
 /// Tells a policy from others: the start of the SHA-256 of its texts, in hexadecimal.
-fn generation(texts: &[PolicyText]) -> String {
+fn generation(units: &[Unit]) -> String {
     let mut hash = Sha256::new();
-    for text in texts {
-        hash.update(text.text.len().to_be_bytes());
-        hash.update(text.text.as_bytes());
+    for unit in units {
+        hash.update(unit.text.len().to_be_bytes());
+        hash.update(unit.text.as_bytes());
     }
     hash.finalize().iter().take(6).fold(String::new(), |mut text, byte| {
         // Writing into a String cannot fail.

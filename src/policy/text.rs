@@ -13,6 +13,8 @@ use crate::engine::problem::Problem;
 pub(super) struct Unit {
     /// Which of the given texts it stands in.
     pub(super) file: usize,
+    /// The policy's own text: the same whether it stands in a file or in a ConfigMap manifest.
+    pub(super) text: String,
     pub(super) value: Value,
     pub(super) places: Places,
     embedding: Embedding,
@@ -48,6 +50,7 @@ pub(super) fn read(file: usize, text: &PolicyText) -> Read {
         } else {
             units.push(Unit {
                 file,
+                text: text.to_owned(),
                 value,
                 places,
                 embedding: Embedding::Whole,
@@ -143,6 +146,7 @@ fn embedded(
         if let Some((value, places)) = parsed {
             units.push(Unit {
                 file,
+                text: inner.to_owned(),
                 value,
                 places,
                 embedding,

@@ -73,6 +73,8 @@ impl Ordinals<'_> {
 pub(crate) fn covered(conditions: &[Option<&When>]) -> Vec<usize> {
     /// Beyond this common period the question is left open: it would take too long to try every ordinal.
     const LONGEST_PERIOD: u64 = 10_000;
+    /// And beyond so many ordinals.
+    const MOST_SAMPLES: u64 = 100_000;
     let ordinals: Vec<Option<Ordinals<'_>>> = conditions
         .iter()
         .map(|when| when.map_or_else(|| Some(Ordinals::all()), |when| when.condition().ordinals()))
@@ -88,6 +90,9 @@ pub(crate) fn covered(conditions: &[Option<&When>]) -> Vec<usize> {
     }
     bounds.sort_unstable();
     bounds.dedup();
+    if u64::try_from(bounds.len()).unwrap_or(u64::MAX).saturating_mul(period) > MOST_SAMPLES {
+        return Vec::new();
+    }
     let ends = bounds.iter().skip(1).copied().chain([u64::MAX]);
     let samples: Vec<u64> = bounds
         .iter()

@@ -28,10 +28,11 @@ impl Ranges {
             .map(str::trim)
             .map(|part| {
                 let number = |digits: &str| {
-                    digits
-                        .trim()
-                        .parse::<u64>()
-                        .map_err(|_| bad(format!("{part:?} in {text:?} is no range")))
+                    digits.trim().parse::<u64>().map_err(|_| match part {
+                        "" => bad(format!("{text:?} has nothing where a range should be")),
+                        part if part == text => bad(format!("{text:?} is no range")),
+                        part => bad(format!("{part:?} in {text:?} is no range")),
+                    })
                 };
                 match part.split_once('-') {
                     None => number(part).map(|only| (only, only)),

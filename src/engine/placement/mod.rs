@@ -6,6 +6,7 @@
 
 mod annotations;
 mod labels;
+mod metadata;
 mod node_affinity;
 mod node_selector;
 mod patch;
@@ -128,7 +129,7 @@ impl<'a> Scope<'_, 'a> {
         let key = template.render(self.context)?;
         if template.literal().is_none() {
             self.allow.key(&key).map_err(|why| invalid(template, &why))?;
-            syntax::qualified_name(&key).map_err(|why| invalid(template, &why))?;
+            syntax::qualified_name(&key).map_err(|why| refused(template, "key", &why))?;
         }
         Ok(key)
     }
@@ -137,7 +138,7 @@ impl<'a> Scope<'_, 'a> {
     fn value(&self, template: &'a Template) -> Result<Cow<'a, str>, Failure> {
         let value = self.text(template)?;
         if template.literal().is_none() {
-            syntax::label_value(&value).map_err(|why| invalid(template, &why))?;
+            syntax::label_value(&value).map_err(|why| refused(template, "value", &why))?;
         }
         Ok(value)
     }
@@ -150,6 +151,10 @@ impl<'a> Scope<'_, 'a> {
         }
         Ok(text)
     }
+}
+
+fn refused(template: &Template, what: &str, why: &str) -> Failure {
+    invalid(template, &format!("a {what} that Kubernetes refuses: {why}"))
 }
 
 fn invalid(template: &Template, why: &str) -> Failure {

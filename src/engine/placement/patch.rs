@@ -93,8 +93,12 @@ impl Change {
                 return Ok(());
             }
         };
-        if self.op == ChangeOp::Replace && current.is_none() {
-            return Err(Failure::new(Cause::MissingPath, format!("it has no {what} to replace")));
+        match &current {
+            // Nothing to replace.
+            None if self.op == ChangeOp::Replace => return Ok(()),
+            // The API server may have filled in defaults beside what a rule wrote.
+            Some(current) if current.includes(&wanted) => return Ok(()),
+            _ => {}
         }
         if self.value.as_ref().is_some_and(Tree::has_paths) {
             fits_pod(&names, &wanted).map_err(|why| Failure::new(Cause::InvalidValue, format!("{what}: {why}")))?;
@@ -166,8 +170,18 @@ fn fits_pod(names: &[&str], value: &Node<'_>) -> Result<(), String> {
             }
         }
     }
-    let typed: Pod =
-        serde_json::from_value(pod).map_err(|error| format!("a Pod cannot have this value there: {error}"))?;
+    let typed: Pod = serde_json::from_value(pod).map_err(|error| {
+        let error = error.to_string();
+        let (found, expected) = error.split_once(", expected ").unwrap_or((&error, "another"));
+        let found = found
+            .trim_start_matches("invalid type: ")
+            .trim_start_matches("invalid value: ");
+        let expected = match expected {
+            "i32" | "i64" => "a whole number",
+            other => other,
+        };
+        format!("a Pod cannot have {found} there, but {expected}")
+    })?;
     let pointer = names.iter().fold(String::new(), |mut pointer, name| {
         push_token(&mut pointer, name);
         pointer
@@ -278,6 +292,8 @@ impl Pointer {
                 | "securityContext"
                 | "nodeName"
                 | "priority"
+                | "priorityClassName"
+                | "preemptionPolicy"
                 | "overhead"
                 | "containers"
                 | "initContainers"

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::labels::kept_or_refused;
+use super::metadata::kept_or_refused;
 use super::scheduler_name::{dns_name, dns_template};
 use super::{Place, Scope, Writes};
 use crate::engine::conflict::OnConflict;
