@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use label_router::admission::{decode, encode, wanted};
+use label_router::admission::{Wanted, decode, encode};
 use label_router::engine::{NoTrace, Recorder, Snapshot, decide};
 use label_router::policy::{self, PolicyText};
 use serde::de::IgnoredAny;
@@ -52,7 +52,7 @@ fn rules(count: usize, told_apart: impl Fn(usize) -> String) -> Snapshot {
 }
 
 fn whole(criterion: &mut Criterion, name: &str, snapshot: &Snapshot) {
-    let wanted = wanted(snapshot);
+    let wanted = Wanted::by(snapshot);
     criterion.bench_function(name, |bencher| {
         bencher.iter(|| {
             let request = decode(black_box(REVIEW), &wanted);
@@ -69,11 +69,11 @@ fn benches(criterion: &mut Criterion) {
         bencher.iter(|| serde_json::from_str::<IgnoredAny>(black_box(REVIEW)));
     });
     let default = snapshot(policy::DEFAULT);
-    let projection = wanted(&default);
+    let wanted = Wanted::by(&default);
     criterion.bench_function("decode", |bencher| {
-        bencher.iter(|| decode(black_box(REVIEW), &projection));
+        bencher.iter(|| decode(black_box(REVIEW), &wanted));
     });
-    if let Ok(request) = decode(REVIEW, &projection) {
+    if let Ok(request) = decode(REVIEW, &wanted) {
         criterion.bench_function("decide", |bencher| {
             bencher.iter(|| decide(&default, black_box(&request), &mut NoTrace));
         });

@@ -159,6 +159,40 @@ fn several_files_add_up() {
     }
 }
 
+/// `check` is given the manifest, the server the files that the kubelet makes of it.
+#[test]
+fn a_policy_has_one_generation_in_a_file_and_in_a_config_map() {
+    let generation = |texts: &[(&str, &str)]| {
+        let texts: Vec<PolicyText> = texts
+            .iter()
+            .map(|(file, text)| PolicyText {
+                file: (*file).to_owned(),
+                text: (*text).to_owned(),
+            })
+            .collect();
+        policy::load(&texts).unwrap().snapshot.generation().to_owned()
+    };
+    let alone = generation(&[("policy.yaml", policy::DEFAULT)]);
+    for (way, text) in given(policy::DEFAULT) {
+        if ["in a ConfigMap", "in a ConfigMap, quoted"].contains(&way) {
+            assert_eq!(generation(&[("configmap.yaml", &text)]), alone, "{way}");
+        }
+    }
+    let gate = format!("{HEAD}gate: {{ label: routed }}\n");
+    let rule = format!("{HEAD}{RULE}");
+    let manifest = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": "policy" },
+        "data": { "b.yaml": rule, "a.yaml": gate },
+    });
+    assert_eq!(
+        generation(&[("configmap.yaml", &manifest.to_string())]),
+        generation(&[("a.yaml", &gate), ("b.yaml", &rule)]),
+        "in the order in which a directory is read"
+    );
+}
+
 #[test]
 fn what_two_files_say_is_an_error_that_names_both() {
     let policy = |head: &str, name: &str| {
@@ -321,6 +355,10 @@ const SECRETS: &[(&str, &str)] = &[
     (
         "as a place",
         "- { name: ops, type: slack, url: { env: <U>, file: <S> } }",
+    ),
+    (
+        "headers with the value in the name",
+        "- { name: ops, type: webhook, url: '<U>', headers: { 'Authorization: Bearer <S>': a, 'X <S>': { env: A } } }",
     ),
     (
         "headers as text",

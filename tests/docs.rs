@@ -148,7 +148,7 @@ fn answers_are_those_of_the_default_policy() {
                 continue;
             };
             let body = read(review);
-            let request = admission::decode(&body, &admission::wanted(&snapshot)).unwrap();
+            let request = admission::decode(&body, &admission::Wanted::by(&snapshot)).unwrap();
             let decision = engine::decide(&snapshot, &request, &mut NoTrace);
             let answer = admission::encode(&request, &decision, snapshot.generation());
             let answer = String::from_utf8(answer).unwrap();

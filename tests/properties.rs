@@ -5,8 +5,7 @@
 use std::fmt::Write;
 
 use k8s_openapi::api::core::v1::Pod;
-use label_router::admission::{decode, encode, wanted};
-use label_router::engine::node::Projection;
+use label_router::admission::{Wanted, decode, encode};
 use label_router::engine::{Decision, NoTrace, Outcome, Recorder, Snapshot, decide};
 use label_router::policy::{self, PolicyText, Severity};
 use proptest::prelude::*;
@@ -248,8 +247,8 @@ fn review(pod: &Value, namespace: &str) -> String {
     .to_string()
 }
 
-fn decision(snapshot: &Snapshot, body: &str, projection: &Projection) -> Decision {
-    let request = decode(body, projection).unwrap();
+fn decision(snapshot: &Snapshot, body: &str, wanted: &Wanted) -> Decision {
+    let request = decode(body, wanted).unwrap();
     let decision = decide(snapshot, &request, &mut NoTrace);
     let traced = decide(snapshot, &request, &mut Recorder::default());
     assert_eq!(decision, traced, "a trace changes nothing, nor does the index");
@@ -316,11 +315,11 @@ proptest! {
             }
         };
         let snapshot = &compiled.snapshot;
-        let projection = wanted(snapshot);
+        let wanted = Wanted::by(snapshot);
         for pod in pods {
             let body = review(&pod, namespace);
-            let made = decision(snapshot, &body, &projection);
-            prop_assert_eq!(&made, &decision(snapshot, &body, &Projection::Whole), "by projection, and on the whole Pod");
+            let made = decision(snapshot, &body, &wanted);
+            prop_assert_eq!(&made, &decision(snapshot, &body, &Wanted::everything()), "by projection, and on the whole Pod");
             prop_assert_eq!(made.outcome == Outcome::Routed, !made.patch.is_empty());
             prop_assert_eq!(made.outcome == Outcome::Rejected, !made.is_allowed());
             if made.patch.is_empty() {
@@ -332,7 +331,7 @@ proptest! {
             prop_assert!(patched != pod, "a patch changes something");
             serde_json::from_value::<Pod>(patched.clone()).unwrap();
             prop_assert_eq!(rest(&pod), rest(&patched), "what no placement names stays");
-            let again = decision(snapshot, &review(&patched, namespace), &projection);
+            let again = decision(snapshot, &review(&patched, namespace), &wanted);
             prop_assert!(again.patch.is_empty() && again.is_allowed(), "{text}\n{patched}\n{again:?}");
         }
     }
@@ -355,7 +354,7 @@ proptest! {
             let at = cut.index(body.len());
             body.truncate((0..=at).rev().find(|at| body.is_char_boundary(*at)).unwrap());
         }
-        if let Ok(request) = decode(&body, &wanted(&snapshot)) {
+        if let Ok(request) = decode(&body, &Wanted::by(&snapshot)) {
             decide(&snapshot, &request, &mut NoTrace);
         }
     }

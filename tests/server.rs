@@ -483,7 +483,7 @@ async fn operations_show_what_is_served_and_no_secret() {
     assert_eq!(shown["policy"]["gate"], "ab-build-different=true");
     assert_eq!(shown["policy"]["rules"][0]["name"], "statefulset-parity");
     assert_eq!(shown["policy"]["rules"][0]["mode"], "enforce");
-    assert_eq!(shown["settings"]["limits"]["body"], "7Mi");
+    assert_eq!(shown["settings"]["limits"], json!({ "body": "7Mi", "concurrency": 64 }));
     let generation = shown["generation"].as_str().unwrap();
     assert!(server.ops("/readyz").await.body.contains(generation));
 

@@ -1,5 +1,9 @@
 //! What is known of a policy's sinks before anything is sent.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests write files, and a failure should stop them"
+)]
 
 use label_router::delivery::absent;
 use label_router::policy::{self, PolicyText};

@@ -5,7 +5,7 @@
 mod decode;
 mod encode;
 
-pub use decode::{BadReview, decode, wanted};
+pub use decode::{BadReview, Wanted, decode};
 pub use encode::{encode, encode_refusal};
 
 /// The API version of every AdmissionReview.

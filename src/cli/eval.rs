@@ -13,7 +13,7 @@ use similar::TextDiff;
 use super::Exit;
 use super::output::{Output, Paint};
 use crate::admission;
-use crate::engine::node::{Node, Projection};
+use crate::engine::node::Node;
 use crate::engine::pod::Pod;
 use crate::engine::{Decision, Outcome, Recorder, Request, Skip, Snapshot, Step, decide};
 use crate::serve::{Policy, PolicyError};
@@ -141,7 +141,7 @@ fn answer(snapshot: &Snapshot, object: Value, namespace: &str) -> Result<Answer,
         "AdmissionReview" => {
             body = object.to_string();
             // Everything is read, so that the diff shows the whole Pod.
-            admission::decode(&body, &Projection::Whole).map_err(|error| error.to_string())?
+            admission::decode(&body, &admission::Wanted::everything()).map_err(|error| error.to_string())?
         }
         "" => return Err("the object has no kind; a Pod or an AdmissionReview was expected".to_owned()),
         other => {

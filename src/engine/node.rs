@@ -142,17 +142,6 @@ impl<'a> Node<'a> {
             .map(|(_, value)| value)
     }
 
-    /// Takes the value of a member out of an object.
-    pub(crate) fn take(&mut self, name: &str) -> Option<Self> {
-        match self {
-            Self::Object(members) => members
-                .iter_mut()
-                .find(|(member, _)| member == name)
-                .map(|(_, value)| std::mem::take(value)),
-            _ => None,
-        }
-    }
-
     /// The value at a path of member names.
     pub fn at(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |node, name| node.get(name))
@@ -417,12 +406,13 @@ fn fields_of_object<'de, A: MapAccess<'de>>(fields: &Fields, mut map: A) -> Resu
     Ok(members)
 }
 
-fn repeated_key<E: de::Error>(name: &str) -> E {
+#[cold]
+pub(crate) fn repeated_key<E: de::Error>(name: &str) -> E {
     E::custom(format_args!("the key {name:?} is repeated"))
 }
 
 /// Reads a member's name.
-struct Name;
+pub(crate) struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
     type Value = Cow<'de, str>;

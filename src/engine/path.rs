@@ -345,11 +345,21 @@ fn syntax_error(error: &str) -> String {
     let expected = error
         .lines()
         .find_map(|line| line.trim().strip_prefix("= "))
-        .map(|expected| expected.replace('_', " "));
+        .map(expected_by_grammar);
     match (column, expected) {
         (Some(column), Some(expected)) => format!(" at character {column}: {expected}"),
         (Some(column), None) => format!(" at character {column}"),
         (None, _) => String::new(),
+    }
+}
+
+/// The parser names rules of its grammar.
+fn expected_by_grammar(expected: &str) -> String {
+    match expected {
+        "expected jp_query" => "expected $".to_owned(),
+        "expected selector" => "expected a name in quotes, an index, * or a filter such as ?@.name".to_owned(),
+        "expected atom_expr" => "expected a comparison such as @.name == 'web', or one of the functions length, count, value, match and search".to_owned(),
+        other => other.replace('_', " "),
     }
 }
 

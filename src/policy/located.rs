@@ -7,6 +7,7 @@ use std::ops::Range;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
 use crate::engine::problem::Problem;
+use crate::notice::sinks::webhook::is_header_name;
 
 /// How many values a policy may have once its aliases are written out.
 const MOST_VALUES: usize = 200_000;
@@ -94,9 +95,11 @@ pub(super) fn is_secret(pointer: &str) -> bool {
     }
 }
 
-/// True where a key of the map at a pointer may be a secret: a URL in braces, say, is a key without a value.
+/// True where a key of the map at a pointer may be a secret: a URL in braces, say, is a key without a value, and a header in
+/// quotes is a name with its value.
 pub(super) fn is_secret_key(map: &str, key: &str) -> bool {
-    let is_field = (map.starts_with("/sinks") && map.split('/').count() < 4) || map.ends_with("/headers");
+    let is_field =
+        (map.starts_with("/sinks") && map.split('/').count() < 4) || (map.ends_with("/headers") && is_header_name(key));
     is_secret(map) && !is_field && !matches!(key, "env" | "file")
 }
 

@@ -176,7 +176,9 @@ impl Taken {
 /// serde's message as a problem, and whether the key is at fault.
 fn explain(message: &str, pointer: &str) -> (Problem, bool) {
     if let Some(problem) = Problem::from_error(message) {
-        return (problem, false);
+        // A header's name may be a secret, so that the message does not quote it.
+        let at_key = problem.code == "bad-header";
+        return (problem, at_key);
     }
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let known = quoted.get(1..).unwrap_or_default();

@@ -18,7 +18,6 @@ use super::settings::Settings;
 use super::{mutate, ops};
 use crate::admission;
 use crate::engine::Snapshot;
-use crate::engine::node::Projection;
 
 /// One generation of the policy, with all that a request needs of it. A request takes it once, so that a reload changes no
 /// request midway.
@@ -26,7 +25,7 @@ use crate::engine::node::Projection;
 pub(super) struct Serving {
     pub(super) snapshot: Snapshot,
     /// What of an AdmissionReview the snapshot looks at.
-    pub(super) wanted: Projection,
+    pub(super) wanted: admission::Wanted,
     pub(super) files: Vec<String>,
     pub(super) requests: RequestCounters,
 }
@@ -98,7 +97,7 @@ fn prepare(policy: Policy, metrics: &Metrics) -> Serving {
     let snapshot = policy.compiled.snapshot;
     metrics.serves(snapshot.generation());
     Serving {
-        wanted: admission::wanted(&snapshot),
+        wanted: admission::Wanted::by(&snapshot),
         requests: metrics.request_counters(&snapshot),
         snapshot,
         files: policy.files,

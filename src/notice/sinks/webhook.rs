@@ -1,13 +1,16 @@
 //! `webhook`: Any HTTP endpoint, which gets a CloudEvent.
 //!
-//! Source: CloudEvents 1.0, "HTTP protocol binding", structured mode.
+//! Sources: CloudEvents 1.0, "HTTP protocol binding", structured mode; RFC 9110, sections 5.1 and 5.6.2, for the names of
+//! headers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
 
 use super::{SinkSettings, Url, Value};
+use crate::engine::problem::Problem;
 
 /// Any HTTP endpoint, which gets a CloudEvent.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -19,7 +22,7 @@ pub struct Webhook {
     pub secret: Option<Value<String>>,
     /// Headers to send, such as Authorization.
     #[serde(default)]
-    pub headers: BTreeMap<String, Value<String>>,
+    pub headers: BTreeMap<HeaderName, Value<String>>,
 }
 
 impl SinkSettings for Webhook {
@@ -29,5 +32,41 @@ impl SinkSettings for Webhook {
 
     fn secret(&self) -> Option<&Value<String>> {
         self.secret.as_ref()
+    }
+}
+
+/// The name of a header: a token of HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeaderName(String);
+
+/// True for what HTTP takes as the name of a header.
+pub(crate) fn is_header_name(text: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_token)
+}
+
+impl<'de> Deserialize<'de> for HeaderName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if is_header_name(&name) {
+            return Ok(Self(name));
+        }
+        // What is no name may be a header with its value, a secret, so that the message cannot repeat it.
+        Err(Problem::new(
+            "bad-header",
+            "this is no name of an HTTP header",
+            "write the name alone, of letters, digits and dashes, such as X-Api-Key",
+        )
+        .into_error())
+    }
+}
+
+impl JsonSchema for HeaderName {
+    fn schema_name() -> Cow<'static, str> {
+        "HeaderName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" })
     }
 }

@@ -1,4 +1,5 @@
-//! Where settings come from, as figment takes them: each layer knows how a setting is called in it.
+//! Where settings come from, as figment takes them: each layer knows how a setting is called in it, and its
+//! name says where that is, as a person would: `in the environment`.
 
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider};
@@ -49,7 +50,7 @@ impl Layer {
             }
         };
         Ok(Self {
-            metadata: Metadata::named(format!("the settings file {}", file.name))
+            metadata: Metadata::named(format!("in the settings file {}", file.name))
                 .interpolater(|_: &Profile, path: &[&str]| path.join(".")),
             settings,
         })
@@ -58,7 +59,7 @@ impl Layer {
     /// Variables of the environment, by the names of settings.
     pub(super) fn environment(values: impl Iterator<Item = (&'static str, Value)>) -> Self {
         Self {
-            metadata: Metadata::named("the environment")
+            metadata: Metadata::named("in the environment")
                 .interpolater(|_: &Profile, path: &[&str]| variable_name(&path.join("."))),
             settings: nested(values),
         }
@@ -67,7 +68,7 @@ impl Layer {
     /// Flags, by the names of settings.
     pub(super) fn flags(values: impl Iterator<Item = (&'static str, Value)>) -> Self {
         Self {
-            metadata: Metadata::named("the command line")
+            metadata: Metadata::named("on the command line")
                 .interpolater(|_: &Profile, path: &[&str]| flag_name(&path.join("."))),
             settings: nested(values),
         }

@@ -1,4 +1,5 @@
-//! The values of settings: each is a short text, so that a file, the environment and a flag say it in the same way.
+//! The values of settings: each is read from a short text, so that a file, the environment and a flag say it in the same
+//! way.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,21 +8,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
-use serde::{Deserialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-/// A value that is read from a text and written as one.
+/// A value that is read from a text.
 pub(super) trait Leaf: Sized {
+    /// What it is written as: a text, or a number where that says it all.
+    type Written: Serialize;
+
     /// What is expected, for errors: `is not …`.
     const WANTS: &'static str;
 
     fn read(text: &str) -> Option<Self>;
 
-    fn write(&self) -> String;
+    fn write(&self) -> Self::Written;
 }
 
 /// For `#[serde(with = "leaf")]`.
 pub(super) fn serialize<L: Leaf, S: Serializer>(value: &L, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&value.write())
+    value.write().serialize(serializer)
 }
 
 /// For `#[serde(with = "leaf")]`.
@@ -94,6 +98,8 @@ pub(super) fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pa
 }
 
 impl Leaf for SocketAddr {
+    type Written = String;
+
     const WANTS: &'static str = "an IP address and a port, such as 0.0.0.0:8443 or [::]:8443";
 
     fn read(text: &str) -> Option<Self> {
@@ -106,18 +112,22 @@ impl Leaf for SocketAddr {
 }
 
 impl Leaf for NonZeroUsize {
+    type Written = usize;
+
     const WANTS: &'static str = "a whole number from 1";
 
     fn read(text: &str) -> Option<Self> {
         text.parse().ok()
     }
 
-    fn write(&self) -> String {
-        self.to_string()
+    fn write(&self) -> usize {
+        self.get()
     }
 }
 
 impl Leaf for Duration {
+    type Written = String;
+
     const WANTS: &'static str = "a duration, such as 500ms, 10s or 2m";
 
     fn read(text: &str) -> Option<Self> {
@@ -150,6 +160,8 @@ pub struct ByteSize(
 );
 
 impl Leaf for ByteSize {
+    type Written = String;
+
     const WANTS: &'static str = "a number of bytes from 1, such as 512Ki or 7Mi";
 
     fn read(text: &str) -> Option<Self> {
@@ -189,6 +201,8 @@ impl fmt::Display for ByteSize {
 macro_rules! words {
     ($type:ident, $wants:literal, $($word:literal => $variant:ident),+ $(,)?) => {
         impl Leaf for $type {
+            type Written = &'static str;
+
             const WANTS: &'static str = $wants;
 
             fn read(text: &str) -> Option<Self> {
@@ -198,9 +212,9 @@ macro_rules! words {
                 }
             }
 
-            fn write(&self) -> String {
+            fn write(&self) -> Self::Written {
                 match self {
-                    $(Self::$variant => $word.to_owned(),)+
+                    $(Self::$variant => $word,)+
                 }
             }
         }

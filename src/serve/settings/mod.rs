@@ -19,8 +19,8 @@ use crate::source::SourceText;
 use layer::Layer;
 pub use leaf::{ByteSize, LogFormat, LogLevel, MinVersion};
 
-/// Every setting, by its place in the settings file. Its name in the environment and its flag follow from that:
-/// `tls.minVersion` is `LABEL_ROUTER_TLS_MIN_VERSION` and `--tls-min-version`.
+/// Every setting, by its place in the settings file. Its name in the environment follows from that, and so does that of its
+/// flag, where it has one: `tls.minVersion` is `LABEL_ROUTER_TLS_MIN_VERSION` and `--tls-min-version`.
 pub const NAMES: &[&str] = &[
     "policy",
     "listen",
@@ -121,7 +121,8 @@ pub struct Limits {
     /// The longest body. The API server takes objects up to 3 MiB, and a review may hold an object twice.
     #[serde(with = "leaf")]
     pub body: ByteSize,
-    /// How many requests are worked on at a time; more wait.
+    /// How many requests are worked on at a time; more wait. A decision takes microseconds, so that what this bounds is the
+    /// memory that bodies take.
     #[serde(with = "leaf")]
     pub concurrency: NonZeroUsize,
 }
@@ -156,7 +157,7 @@ impl Settings {
             },
             limits: Limits {
                 body: ByteSize(7 << 20),
-                concurrency: NonZeroUsize::MIN.saturating_add(511),
+                concurrency: NonZeroUsize::MIN.saturating_add(63),
             },
             shutdown: ShutdownSettings {
                 pause: Duration::from_secs(if in_cluster { 5 } else { 0 }),
@@ -295,7 +296,7 @@ fn describe(error: &figment::Error) -> String {
         Some(metadata) => {
             let profile = error.profile.clone().unwrap_or_default();
             format!(
-                "{} in {}: {}",
+                "{} {}: {}",
                 metadata.interpolate(&profile, &error.path),
                 metadata.name,
                 error.kind
@@ -310,11 +311,7 @@ fn origin(figment: &Figment, name: &str) -> String {
     match figment.find_metadata(name) {
         Some(metadata) => {
             let path: Vec<&str> = name.split('.').collect();
-            format!(
-                "{} in {}",
-                metadata.interpolate(figment.profile(), &path),
-                metadata.name
-            )
+            format!("{} {}", metadata.interpolate(figment.profile(), &path), metadata.name)
         }
         None => name.to_owned(),
     }
@@ -436,7 +433,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.starts_with("--ops-listen in the command line: \"8080\" is not an IP address"),
+            error.starts_with("--ops-listen on the command line: \"8080\" is not an IP address"),
             "{error}"
         );
     }
@@ -448,7 +445,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("--tls-cert in the command line stands alone")
+            error.contains("--tls-cert on the command line stands alone")
                 && error.contains("Set --tls-key, LABEL_ROUTER_TLS_KEY"),
             "{error}"
         );
