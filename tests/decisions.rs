@@ -181,9 +181,7 @@ fn what_a_rule_with_on_conflict_reject_wrote_no_later_rule_changes() {
     }
     assert_eq!(
         refused("reject", &pod(&json!({}))),
-        format!(
-            "{head}its nodeSelector pool is already a, by itself or by an earlier rule, and the rule wants b. {advice}"
-        ),
+        format!("{head}an earlier rule settled its nodeSelector pool as a, and this one wants b. {advice}"),
     );
 }
 
@@ -289,4 +287,117 @@ fn advice_names_the_place_where_the_author_writes() {
             assert!(message.contains(&advice.replace("PLACE", place)), "{place}: {message}");
         }
     }
+}
+
+#[test]
+fn what_a_rule_with_on_conflict_reject_settled_is_told_by_place_not_by_spelling() {
+    for (first, second) in [
+        ("schedulerName: default-scheduler", "schedulerName: fast"),
+        (
+            "patch: [{ op: add, path: /spec/dnsConfig, value: { searches: [a] } }]",
+            "patch: [{ op: add, path: /spec/dnsConfig/nameservers, value: [\"10.0.0.1\"] }]",
+        ),
+        (
+            "patch: [{ op: add, path: /spec/dnsConfig/searches, value: [a] }]",
+            "patch: [{ op: remove, path: /spec/dnsConfig }]",
+        ),
+    ] {
+        let rules = format!(
+            "  - {{ name: first, onConflict: reject, continue: true, routes: [{{ {first} }}] }}\n  - {{ name: second, \
+             routes: [{{ {second} }}] }}\n"
+        );
+        let decision = decided(&rules, &pod(&json!({ "schedulerName": "default-scheduler" })));
+        assert_eq!(decision.outcome, Outcome::Rejected, "{first}, then {second}");
+        assert!(
+            message(&decision).contains("an earlier rule settled its"),
+            "{}",
+            message(&decision)
+        );
+    }
+}
+
+#[test]
+fn the_seconds_of_a_toleration_that_every_pod_gets_can_be_changed() {
+    let rules = |on_conflict: &str| {
+        format!(
+            "  - {{ name: r, onConflict: {on_conflict}, routes: [{{ tolerations: [{{ key: node.kubernetes.io/not-ready, \
+             operator: Exists, effect: NoExecute, tolerationSeconds: 30 }}] }}] }}\n"
+        )
+    };
+    let given = pod(&json!({ "tolerations": [
+        { "key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300 },
+    ] }));
+    let decision = decided(&rules("override"), &given);
+    assert_eq!(
+        patch(&decision),
+        json!([{ "op": "replace", "path": "/spec/tolerations/0/tolerationSeconds", "value": 30 }])
+    );
+    let again = decided(&rules("override"), &admitted(&given, &decision));
+    assert_eq!(again.outcome, Outcome::Unchanged);
+    assert_eq!(decided(&rules("keep"), &given).outcome, Outcome::Unchanged);
+    assert_eq!(decided(&rules("reject"), &given).outcome, Outcome::Rejected);
+}
+
+#[test]
+fn pods_of_a_daemon_set_of_any_group_are_never_placed() {
+    let mut given = pod(&json!({}));
+    for version in ["apps/v1", "apps.kruise.io/v1alpha1"] {
+        given["metadata"]["ownerReferences"][0]["apiVersion"] = version.into();
+        given["metadata"]["ownerReferences"][0]["kind"] = "DaemonSet".into();
+        let decision = decided("  - { name: r, routes: [{ nodeSelector: { pool: a } }] }\n", &given);
+        assert_eq!(patch(&decision), json!([]), "{version}");
+    }
+}
+
+#[test]
+fn a_rule_in_shadow_that_goes_on_is_told_of_for_what_it_adds() {
+    let rules = "  - { name: next, mode: shadow, continue: true, annotate: true, routes: [{ nodeSelector: { pool: a } }] }\n  \
+                 - { name: now, routes: [{ schedulerName: fast }] }\n";
+    let as_it_wants = decided(rules, &pod(&json!({ "nodeSelector": { "pool": "a" } })));
+    assert_eq!(as_it_wants.warnings, Vec::<String>::new());
+    let otherwise = decided(rules, &pod(&json!({})));
+    assert_eq!(
+        otherwise.warnings,
+        ["shadowed rule next would set /spec/nodeSelector {\"pool\":\"a\"}"]
+    );
+}
+
+#[test]
+fn a_patch_to_what_the_api_server_does_not_store_is_none() {
+    let rules = "  - { name: r, routes: [{ patch: [{ op: add, path: /spec/hostNetwork, value: false }, { op: add, path: \
+                 /spec/imagePullSecrets, value: [] }] }] }\n";
+    assert_eq!(decided(rules, &pod(&json!({}))).outcome, Outcome::Unchanged);
+    let given = pod(&json!({ "hostNetwork": true }));
+    assert_eq!(
+        patch(&decided(rules, &given)),
+        json!([{ "op": "replace", "path": "/spec/hostNetwork", "value": false }])
+    );
+}
+
+#[test]
+fn removing_a_member_follows_on_conflict() {
+    let rules = |on_conflict: &str| {
+        format!(
+            "  - {{ name: r, onConflict: {on_conflict}, routes: [{{ patch: [{{ op: remove, path: /spec/hostname }}] }}] }}\n"
+        )
+    };
+    let given = pod(&json!({ "hostname": "web" }));
+    assert_eq!(
+        patch(&decided(&rules("override"), &given)),
+        json!([{ "op": "remove", "path": "/spec/hostname" }])
+    );
+    assert_eq!(decided(&rules("keep"), &given).outcome, Outcome::Unchanged);
+    assert_eq!(decided(&rules("reject"), &given).outcome, Outcome::Rejected);
+    assert_eq!(decided(&rules("reject"), &pod(&json!({}))).outcome, Outcome::Unchanged);
+}
+
+#[test]
+fn a_pod_with_very_many_node_selector_keys_is_decided_like_any_other() {
+    // Comparing each key with each other would take minutes.
+    let keys: serde_json::Map<String, Value> = (0..100_000).map(|key| (format!("key-{key}"), "v".into())).collect();
+    let given = pod(&json!({ "nodeSelector": keys }));
+    let keep = "  - { name: r, routes: [{ nodeSelector: { \"${$.pod.metadata.name}\": v } }] }\n";
+    assert_eq!(decided(keep, &given).patch.len(), 1);
+    let replace = "  - { name: r, onConflict: replace, routes: [{ nodeSelector: { pool: a } }] }\n";
+    assert_eq!(decided(replace, &given).patch.len(), 100_001);
 }

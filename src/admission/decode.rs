@@ -38,6 +38,7 @@ impl std::error::Error for BadReview {}
 /// The part of an AdmissionReview that is read.
 #[derive(Clone, Debug)]
 pub struct Wanted {
+    resource: Projection,
     pod: Projection,
     user_info: Projection,
 }
@@ -46,6 +47,7 @@ impl Wanted {
     /// What some rule of the snapshot looks at.
     pub fn by(snapshot: &Snapshot) -> Self {
         Self {
+            resource: Self::resource(),
             pod: snapshot.projection().clone(),
             user_info: if snapshot.reads_user() {
                 Projection::Whole
@@ -58,9 +60,17 @@ impl Wanted {
     /// The whole Pod, and who asks.
     pub fn everything() -> Self {
         Self {
+            resource: Self::resource(),
             pod: Projection::Whole,
             user_info: Projection::Whole,
         }
+    }
+
+    fn resource() -> Projection {
+        let mut resource = Projection::nothing();
+        resource.want(&["group"]);
+        resource.want(&["resource"]);
+        resource
     }
 }
 
@@ -72,10 +82,15 @@ pub fn decode<'a>(body: &'a str, wanted: &Wanted) -> Result<Request<'a>, BadRevi
         ));
     }
     let review = read(body, ReviewSeed(wanted)).map_err(|error| {
-        let message = if error.to_string().starts_with("recursion limit exceeded") {
+        let why = error.to_string();
+        let message = if why.starts_with("recursion limit exceeded") {
             "the AdmissionReview nests deeper than 128 levels".to_owned()
+        } else if why.contains(REVIEW) {
+            "the body is no JSON object".to_owned()
+        } else if why.contains(REQUEST) {
+            "the AdmissionReview has no request".to_owned()
         } else {
-            format!("the AdmissionReview cannot be read: {error}")
+            format!("the AdmissionReview cannot be read: {why}")
         };
         match uid_alone(body) {
             Some(uid) => BadReview::Refused { uid, message },
@@ -149,8 +164,10 @@ impl<'a> Review<'a> {
                 "the AdmissionReview has no request.uid to answer to".to_owned(),
             ));
         }
-        let about_a_pod =
-            request.resource == "pods" && request.sub_resource.is_empty() && request.operation == "CREATE";
+        let about_a_pod = request.resource == "pods"
+            && request.group.is_empty()
+            && request.sub_resource.is_empty()
+            && request.operation == "CREATE";
         let wrong = wrong.or_else(|| match &object {
             _ if !about_a_pod => None,
             Some(pod @ Node::Object(_)) => wrong_in_pod(pod),
@@ -181,6 +198,10 @@ fn once<E: de::Error>(seen: &mut u16, field: u16, name: &str) -> Result<(), E> {
     Ok(())
 }
 
+/// What serde expected where something else than an object stands.
+const REVIEW: &str = "an AdmissionReview object";
+const REQUEST: &str = "a request object";
+
 struct ReviewSeed<'w>(&'w Wanted);
 
 impl<'de> DeserializeSeed<'de> for ReviewSeed<'_> {
@@ -195,7 +216,7 @@ impl<'de> Visitor<'de> for ReviewSeed<'_> {
     type Value = Review<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an AdmissionReview")
+        formatter.write_str(REVIEW)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -240,7 +261,7 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
     type Value = RequestFields<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a request")
+        formatter.write_str(REQUEST)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -259,27 +280,22 @@ impl<'de> Visitor<'de> for RequestSeed<'_> {
                     match map.next_value_seed(WHOLE)? {
                         Node::Bool(value) => request.dry_run = value,
                         Node::Null => {}
-                        other => {
-                            note_wrong(wrong, "dryRun", &other, "a boolean");
-                        }
+                        other => note_wrong(wrong, "dryRun", &other, "a boolean"),
                     }
                     continue;
                 }
                 "resource" => {
                     once(&mut seen, 6, &name)?;
-                    match map.next_value_seed(WHOLE)? {
+                    match map.next_value_seed(Seed(&self.0.resource))? {
                         Node::Object(members) => {
                             for (name, value) in members {
                                 match name.as_ref() {
                                     "group" => request.group = string(value, "resource.group", wrong),
-                                    "resource" => request.resource = string(value, "resource.resource", wrong),
-                                    _ => {}
+                                    _ => request.resource = string(value, "resource.resource", wrong),
                                 }
                             }
                         }
-                        other => {
-                            note_wrong(wrong, "resource", &other, "an object");
-                        }
+                        other => note_wrong(wrong, "resource", &other, "an object"),
                     }
                     continue;
                 }

@@ -127,6 +127,11 @@ fn answer(snapshot: &Snapshot, object: Value, namespace: &str) -> Result<Answer,
     let body;
     let request = match kind.as_str() {
         "Pod" => {
+            let mut object = object;
+            if object.get("spec").is_none_or(Value::is_null) {
+                // The API server always sends one, and a patch goes into it.
+                object["spec"] = serde_json::json!({});
+            }
             let mut request = Request::create(Node::from(object));
             if request
                 .pod

@@ -66,6 +66,7 @@ pub fn decide<T: Trace>(snapshot: &Snapshot, request: &Request<'_>, trace: &mut 
         draft: Draft::new(&request.pod),
         applied: Vec::new(),
         shadowed: Vec::new(),
+        at_the_end: Vec::new(),
         warnings: Vec::new(),
     }
     .run(&candidates, gated, trace)
@@ -101,6 +102,8 @@ struct Deciding<'a> {
     draft: Draft<'a>,
     applied: Vec<Applied>,
     shadowed: Vec<Shadowed>,
+    /// Which of the shadowed are compared with the final patch.
+    at_the_end: Vec<usize>,
     warnings: Vec<String>,
 }
 
@@ -229,9 +232,9 @@ impl<'a> Deciding<'a> {
                 self.draft = before;
                 applied.route = None;
                 self.warnings.push(format!(
-                    "Pod {} was let through as it is: rule {} could not place it: {message}",
-                    self.pod.display_name(),
-                    rule.name
+                    "rule {} could not place Pod {} and let it through: {message}",
+                    rule.name,
+                    self.pod.display_name()
                 ));
             }
             Some(failure) => {
@@ -259,11 +262,14 @@ impl<'a> Deciding<'a> {
         };
         match failure {
             None => {
-                if rule.annotate {
-                    record(&applied, &mut draft);
-                }
-                // Compared with what the Pod gets in the end, see `finish`.
                 shadowed.patch = draft.patch();
+                if rule.continues {
+                    // Later rules would have their say, too: only what this one adds is compared.
+                    self.compare(&mut shadowed, &self.draft.patch());
+                } else {
+                    // This rule would have ended the search: compared with what the Pod gets in the end.
+                    self.at_the_end.push(self.shadowed.len());
+                }
             }
             Some(Failure::Error(cause, message)) if rule.on_error.verdict(cause) == Verdict::Admit => {
                 applied.route = None;
@@ -277,10 +283,19 @@ impl<'a> Deciding<'a> {
                 let (_, message) = self.refusal(rule, &failure);
                 self.warnings
                     .push(format!("shadowed rule {} would refuse the Pod: {message}", rule.name));
+                shadowed.differs = true;
                 shadowed.rejection = Some(message);
             }
         }
         self.shadowed.push(shadowed);
+    }
+
+    /// Says what a shadowed rule would have done otherwise than `patch`.
+    fn compare(&mut self, shadowed: &mut Shadowed, patch: &[PatchOperation]) {
+        shadowed.differs = shadowed.patch != patch;
+        if shadowed.differs {
+            self.warnings.push(shadowed_change(shadowed, patch));
+        }
     }
 
     /// Where the Pod's author writes.
@@ -398,11 +413,11 @@ impl<'a> Deciding<'a> {
         } else {
             self.draft.patch()
         };
-        for shadowed in &mut self.shadowed {
-            shadowed.differs = shadowed.rejection.is_some() != rejection.is_some() || shadowed.patch != patch;
-            if shadowed.differs && shadowed.rejection.is_none() {
-                self.warnings.push(shadowed_change(shadowed, &patch));
-            }
+        for at in std::mem::take(&mut self.at_the_end) {
+            let mut shadowed = self.shadowed[at].clone();
+            self.compare(&mut shadowed, &patch);
+            shadowed.differs |= rejection.is_some();
+            self.shadowed[at] = shadowed;
         }
         let outcome = if rejection.is_some() {
             Outcome::Rejected
@@ -429,24 +444,42 @@ impl<'a> Deciding<'a> {
 
 /// What a shadowed rule would have done otherwise.
 fn shadowed_change(shadowed: &Shadowed, patch: &[PatchOperation]) -> String {
-    let changes: Vec<String> = shadowed
-        .patch
-        .iter()
-        .filter(|operation| !patch.contains(operation))
-        .map(|operation| {
-            let path = operation.path.replace("~1", "/").replace("~0", "~");
-            match &operation.value {
-                Some(value) => format!("set {path} {}", serde_json::Value::from(value)),
-                None => format!("remove {path}"),
-            }
-        })
-        .collect();
+    /// More are counted, not told: a Warning has no room for them.
+    const MOST_CHANGES: usize = 16;
     let rule = &shadowed.applied.rule;
-    if changes.is_empty() {
-        format!("shadowed rule {rule} would leave the Pod as it is")
-    } else {
-        format!("shadowed rule {rule} would {}", changes.join(", "))
+    if shadowed.patch.is_empty() {
+        return format!("shadowed rule {rule} would leave the Pod as it is");
     }
+    if shadowed.patch.len().max(patch.len()) > MOST_CHANGES {
+        return format!(
+            "shadowed rule {rule} would make {} changes, and the Pod gets {}",
+            shadowed.patch.len(),
+            patch.len()
+        );
+    }
+    let path = |operation: &PatchOperation| operation.path.replace("~1", "/").replace("~0", "~");
+    let only = |ours: &[PatchOperation], theirs: &[PatchOperation]| -> Vec<PatchOperation> {
+        ours.iter()
+            .filter(|operation| !theirs.contains(operation))
+            .cloned()
+            .collect()
+    };
+    let would = only(&shadowed.patch, patch)
+        .iter()
+        .map(|operation| match &operation.value {
+            Some(value) => format!("set {} {}", path(operation), serde_json::Value::from(value)),
+            None => format!("remove {}", path(operation)),
+        })
+        .collect::<Vec<_>>();
+    let would_not = only(patch, &shadowed.patch)
+        .iter()
+        .filter(|operation| !shadowed.patch.iter().any(|other| other.path == operation.path))
+        .map(|operation| match operation.value {
+            Some(_) => format!("not set {}", path(operation)),
+            None => format!("not remove {}", path(operation)),
+        })
+        .collect::<Vec<_>>();
+    format!("shadowed rule {rule} would {}", [would, would_not].concat().join(", "))
 }
 
 /// Takes a Pod through a rule that matches it: ordinal, document, route, spread, placements.

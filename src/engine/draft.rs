@@ -72,14 +72,21 @@ impl<'a> Draft<'a> {
         on_conflict: OnConflict,
     ) -> Result<bool, Failure> {
         let write = match current.filter(|current| !current.is_null()) {
-            None => true,
             Some(current) if current == wanted => false,
+            _ if !self.claims.is_empty() && self.is_claimed(&what()) => {
+                let settled = current.map_or_else(String::new, |current| format!(" as {}", shown(current)));
+                let wants = match wanted {
+                    Node::Null => "removes it".to_owned(),
+                    wanted => format!("wants {}", shown(wanted)),
+                };
+                return Err(Failure::Conflict(format!(
+                    "an earlier rule settled its {}{settled}, and this one {wants}",
+                    what()
+                )));
+            }
+            None => true,
             Some(current) => {
                 let what = what();
-                let shown = |node: &Node<'_>| match node {
-                    Node::String(text) => text.clone().into_owned(),
-                    other => serde_json::Value::from(other).to_string(),
-                };
                 let (old, new) = (shown(current), shown(wanted));
                 match on_conflict {
                     OnConflict::Keep => return Ok(false),
@@ -93,14 +100,10 @@ impl<'a> Draft<'a> {
                             "its {what} is already {old}{origin}, and the rule wants {new}"
                         )));
                     }
-                    OnConflict::Override | OnConflict::Replace if self.is_claimed(&what) => {
-                        return Err(Failure::Conflict(format!(
-                            "an earlier rule settled its {what} as {old}, and this one wants {new}"
-                        )));
-                    }
                     OnConflict::Override | OnConflict::Replace => {
                         // A Warning has room for names, not for whole objects.
                         self.overridden.push(match (current, wanted) {
+                            (_, Node::Null) => format!("{what} was removed"),
                             (Node::Object(_) | Node::Array(_), _) | (_, Node::Object(_) | Node::Array(_)) => {
                                 format!("{what} was replaced")
                             }
@@ -111,15 +114,26 @@ impl<'a> Draft<'a> {
                 }
             }
         };
+        self.claim(what, on_conflict);
+        Ok(write)
+    }
+
+    /// Keeps what a rule with `onConflict: reject` found as it should be, or made so.
+    pub(crate) fn claim(&mut self, what: impl Fn() -> String, on_conflict: OnConflict) {
         if on_conflict == OnConflict::Reject {
             self.claims.push(what());
         }
-        Ok(write)
     }
 
     /// True where an earlier rule with `onConflict: reject` settled this place.
     pub(crate) fn is_claimed(&self, what: &str) -> bool {
-        self.claims.iter().any(|claim| claim == what)
+        // Of two JSON Pointers, one that leads through the other is about the same place.
+        let around = |outer: &str, inner: &str| {
+            outer.starts_with('/') && inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+        };
+        self.claims
+            .iter()
+            .any(|claim| claim == what || around(claim, what) || around(what, claim))
     }
 
     pub(crate) fn note_override(&mut self, what: String) {
@@ -142,5 +156,12 @@ impl<'a> Draft<'a> {
             diff(self.pod.at(&[field.0, field.1]), node.as_ref(), &mut path, &mut patch);
         }
         patch
+    }
+}
+
+fn shown(node: &Node<'_>) -> String {
+    match node {
+        Node::String(text) => text.clone().into_owned(),
+        other => serde_json::Value::from(other).to_string(),
     }
 }

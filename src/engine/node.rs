@@ -9,9 +9,13 @@ use std::collections::HashSet;
 use std::fmt;
 
 use jsonpath_rust::query::queryable::Queryable;
+use rustc_hash::FxHashMap;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Number;
+
+/// So many members are looked through one by one; more are found by a map or a set.
+const FEW: usize = 24;
 
 /// The members of a JSON object, in the order of the text.
 pub type Members<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
@@ -224,6 +228,32 @@ impl<'a> Node<'a> {
     }
 }
 
+/// Finds members by name: by looking through few, by a map among many, so that no Pod makes a comparison quadratic.
+pub(crate) enum ByName<'n, 'a> {
+    Few(&'n [(Cow<'a, str>, Node<'a>)]),
+    Many(FxHashMap<&'n str, &'n Node<'a>>),
+}
+
+impl<'n, 'a> ByName<'n, 'a> {
+    pub(crate) fn new(members: &'n [(Cow<'a, str>, Node<'a>)]) -> Self {
+        if members.len() <= FEW {
+            Self::Few(members)
+        } else {
+            Self::Many(members.iter().map(|(name, value)| (name.as_ref(), value)).collect())
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&'n Node<'a>> {
+        match self {
+            Self::Few(members) => members
+                .iter()
+                .find(|(member, _)| member == name)
+                .map(|(_, value)| value),
+            Self::Many(members) => members.get(name).copied(),
+        }
+    }
+}
+
 impl PartialEq for Node<'_> {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -232,8 +262,9 @@ impl PartialEq for Node<'_> {
             (Self::Number(a), Self::Number(b)) => a == b || a.as_f64() == b.as_f64() && a.is_f64() != b.is_f64(),
             (Self::String(a), Self::String(b)) => a == b,
             (Self::Array(a), Self::Array(b)) => a == b,
-            (Self::Object(a), Self::Object(_)) => {
-                a.len() == other.members().len() && a.iter().all(|(name, value)| other.get(name) == Some(value))
+            (Self::Object(a), Self::Object(b)) => {
+                let others = ByName::new(b);
+                a.len() == b.len() && a.iter().all(|(name, value)| others.get(name) == Some(value))
             }
             _ => false,
         }
@@ -359,8 +390,6 @@ impl<'de> Visitor<'de> for Seed<'_> {
 }
 
 fn whole_object<'de, A: MapAccess<'de>>(mut map: A) -> Result<Members<'de>, A::Error> {
-    /// Up to here repeated names are found by looking; beyond, by a set, so that no text makes it quadratic.
-    const FEW: usize = 24;
     let mut members: Members<'de> = Vec::new();
     let mut many: Option<HashSet<Cow<'de, str>>> = None;
     while let Some(name) = map.next_key_seed(Name)? {

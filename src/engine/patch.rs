@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::node::Node;
+use super::node::{ByName, Node};
 
 /// What one operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,14 +44,14 @@ pub(crate) fn diff(old: Option<&Node<'_>>, new: Option<&Node<'_>>, path: &mut St
         (Some(_), None | Some(Node::Null)) => push(Op::Remove, None),
         (Some(Node::Object(old)), Some(Node::Object(new))) => {
             let before = path.len();
+            let (olds, news) = (ByName::new(old), ByName::new(new));
             for (name, value) in new {
-                let old = old.iter().find(|(member, _)| member == name).map(|(_, value)| value);
                 push_token(path, name);
-                diff(old, Some(value), path, patch);
+                diff(olds.get(name), Some(value), path, patch);
                 path.truncate(before);
             }
             for (name, value) in old {
-                if !new.iter().any(|(member, _)| member == name) {
+                if news.get(name).is_none() {
                     push_token(path, name);
                     diff(Some(value), None, path, patch);
                     path.truncate(before);
@@ -92,7 +92,7 @@ pub(crate) fn diff(old: Option<&Node<'_>>, new: Option<&Node<'_>>, path: &mut St
 /// Appends one escaped reference token (RFC 6901, section 3).
 pub(crate) fn push_token(path: &mut String, token: &str) {
     path.push('/');
-    if !token.contains(['~', '/']) {
+    if !token.bytes().any(|byte| matches!(byte, b'~' | b'/')) {
         path.push_str(token);
         return;
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::node::{Members, Node};
+use super::node::Node;
 
 /// The string members of `metadata.labels` or `metadata.annotations`.
 #[derive(Clone, Copy, Debug)]
@@ -64,48 +64,45 @@ pub struct Pod<'n, 'a> {
     pub owner: Option<Owner<'n>>,
 }
 
-const NO_MEMBERS: &Members<'static> = &Vec::new();
+const NO_MEMBERS: &[(Cow<'static, str>, Node<'static>)] = &[];
+
+/// The one owner that controls the Pod.
+fn controller<'n>(owners: &'n Node<'_>) -> Option<Owner<'n>> {
+    let Node::Array(owners) = owners else { return None };
+    let owner = owners
+        .iter()
+        .find(|owner| matches!(owner.get("controller"), Some(Node::Bool(true))))?;
+    let text = |name: &str| owner.get(name).and_then(Node::as_str).unwrap_or_default();
+    Some(Owner {
+        kind: text("kind"),
+        group: text("apiVersion").split_once('/').map_or("", |(group, _)| group),
+        name: text("name"),
+    })
+}
 
 impl<'n, 'a> Pod<'n, 'a> {
     /// Looks at a Pod.
     pub fn new(node: &'n Node<'a>, namespace: &'n str) -> Self {
-        let metadata = node.get("metadata");
-        let text = |name: &str| {
-            metadata
-                .and_then(|metadata| metadata.get(name))
-                .and_then(Node::as_str)
-                .unwrap_or_default()
-        };
-        let members = |name: &str| {
-            Labels(
-                metadata
-                    .and_then(|metadata| metadata.get(name))
-                    .map_or(NO_MEMBERS, Node::members),
-            )
-        };
-        let name = text("name");
-        let owner = match metadata.and_then(|metadata| metadata.get("ownerReferences")) {
-            Some(Node::Array(owners)) => owners
-                .iter()
-                .find(|owner| matches!(owner.get("controller"), Some(Node::Bool(true))))
-                .map(|owner| {
-                    let text = |name: &str| owner.get(name).and_then(Node::as_str).unwrap_or_default();
-                    let group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);
-                    Owner {
-                        kind: text("kind"),
-                        group,
-                        name: text("name"),
-                    }
-                }),
-            _ => None,
-        };
+        let (mut name, mut generate_name) = ("", "");
+        let (mut labels, mut annotations) = (Labels(NO_MEMBERS), Labels(NO_MEMBERS));
+        let mut owner = None;
+        for (member, value) in node.get("metadata").map(Node::members).unwrap_or_default() {
+            match member.as_ref() {
+                "name" => name = value.as_str().unwrap_or_default(),
+                "generateName" => generate_name = value.as_str().unwrap_or_default(),
+                "labels" => labels = Labels(value.members()),
+                "annotations" => annotations = Labels(value.members()),
+                "ownerReferences" => owner = controller(value),
+                _ => {}
+            }
+        }
         Self {
             node,
             namespace,
-            name: if name.is_empty() { text("generateName") } else { name },
+            name: if name.is_empty() { generate_name } else { name },
             name_is_prefix: name.is_empty(),
-            labels: members("labels"),
-            annotations: members("annotations"),
+            labels,
+            annotations,
             owner,
         }
     }
@@ -129,9 +126,8 @@ impl<'n, 'a> Pod<'n, 'a> {
             .filter(|name| !name.is_empty())
     }
 
-    /// True where a DaemonSet controls it: its own affinity pins it to one Node.
+    /// True where a DaemonSet controls it, of whatever group: its own affinity pins it to one Node.
     pub fn is_daemon(&self) -> bool {
-        self.owner
-            .is_some_and(|owner| owner.kind == "DaemonSet" && owner.group == "apps")
+        self.owner.is_some_and(|owner| owner.kind == "DaemonSet")
     }
 }

@@ -19,6 +19,14 @@ pub(super) fn rule(decision: &Decision) -> Option<&str> {
 }
 
 fn decisive(decision: &Decision) -> Option<&Applied> {
+    if decision
+        .rejection
+        .as_ref()
+        .is_some_and(|rejection| rejection.rule.is_none())
+    {
+        // No rule decided.
+        return None;
+    }
     decision.applied.last().or_else(|| {
         let mut shadowed = decision.shadowed.iter();
         shadowed

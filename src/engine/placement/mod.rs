@@ -327,22 +327,6 @@ impl JsonSchema for CheckedValue {
     }
 }
 
-/// Appends to an array field what is not there yet.
-fn append_new<'a>(field: Field<'a>, wanted: Vec<Node<'a>>, same: Same, draft: &mut Draft<'a>) {
-    for item in wanted {
-        let there = match draft.get(field) {
-            Some(Node::Array(items)) => items.iter().any(|other| same(other, &item)),
-            _ => false,
-        };
-        if !there {
-            push_item(draft.edit(field), item);
-        }
-    }
-}
-
-/// When two items of an array are the same for the API server.
-type Same = fn(&Node<'_>, &Node<'_>) -> bool;
-
 /// Appends to an array that may be absent.
 fn push_item<'a>(array: &mut Option<Node<'a>>, item: Node<'a>) {
     match array {

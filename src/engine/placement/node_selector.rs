@@ -21,25 +21,27 @@ impl Place for NodeSelector {
     fn place<'a>(&'a self, scope: &Scope<'_, 'a>, draft: &mut Draft<'a>) -> Result<(), Failure> {
         let members = self.0.render(scope)?;
         if scope.on_conflict == OnConflict::Replace {
+            let is_wanted = |key: &str| members.iter().any(|(wanted, _)| wanted == key);
             let others: Vec<String> = draft
                 .get(FIELD)
                 .map(Node::members)
                 .unwrap_or_default()
                 .iter()
-                .map(|(key, _)| key.to_string())
-                .filter(|key| !members.iter().any(|(wanted, _)| wanted == key))
+                .filter(|(key, _)| !is_wanted(key))
+                .map(|(key, _)| format!("nodeSelector {key}"))
                 .collect();
-            for key in others {
-                let what = format!("nodeSelector {key}");
-                if draft.is_claimed(&what) {
-                    return Err(Failure::Conflict(format!(
-                        "an earlier rule settled its {what}, and this one drops it"
-                    )));
-                }
+            if let Some(what) = others.iter().find(|what| draft.is_claimed(what)) {
+                return Err(Failure::Conflict(format!(
+                    "an earlier rule settled its {what}, and this one drops it"
+                )));
+            }
+            if !others.is_empty() {
                 if let Some(Node::Object(selector)) = draft.edit(FIELD) {
-                    selector.retain(|(member, _)| *member != key);
+                    selector.retain(|(member, _)| is_wanted(member));
                 }
-                draft.note_override(format!("{what} was dropped"));
+                others
+                    .into_iter()
+                    .for_each(|what| draft.note_override(format!("{what} was dropped")));
             }
         }
         set_members(FIELD, members, scope.on_conflict, draft)

@@ -14,6 +14,7 @@ use crate::engine::interpolation::Template;
 use crate::engine::node::Node;
 use crate::engine::patch::push_token;
 use crate::engine::problem::Problem;
+use crate::engine::syntax;
 
 /// Changes of single members of the Pod, for what no other placement covers.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -79,26 +80,24 @@ impl Change {
             .flatten()
             .filter(|node| !node.is_null())
             .cloned();
-        let wanted = match &self.value {
-            Some(tree) if self.op != ChangeOp::Remove => tree.render(scope)?,
-            _ => {
-                if current.is_some() {
-                    if draft.is_claimed(&what) {
-                        return Err(Failure::Conflict(format!(
-                            "an earlier rule settled its {what}, and this one removes it"
-                        )));
-                    }
-                    remove(draft.edit(field), below);
-                }
-                return Ok(());
+        let Some(tree) = self.value.as_ref().filter(|_| self.op != ChangeOp::Remove) else {
+            let Some(current) = current else { return Ok(()) };
+            // What is to be removed is replaced by nothing.
+            if draft.settle(|| what.clone(), Some(&current), &Node::Null, scope.on_conflict)? {
+                remove(draft.edit(field), below);
             }
+            return Ok(());
         };
-        match &current {
-            // Nothing to replace.
-            None if self.op == ChangeOp::Replace => return Ok(()),
+        let wanted = tree.render(scope)?;
+        let there = match &current {
             // The API server may have filled in defaults beside what a rule wrote.
-            Some(current) if current.includes(&wanted) => return Ok(()),
-            _ => {}
+            Some(current) => current.includes(&wanted),
+            // Nothing to replace, or nothing that the API server would keep.
+            None => self.op == ChangeOp::Replace || is_dropped(&names, &wanted),
+        };
+        if there {
+            draft.claim(|| what.clone(), scope.on_conflict);
+            return Ok(());
         }
         if self.value.as_ref().is_some_and(Tree::has_paths) {
             fits_pod(&names, &wanted).map_err(|why| Failure::new(Cause::InvalidValue, format!("{what}: {why}")))?;
@@ -112,6 +111,15 @@ impl Change {
                 format!("{what} leads through {at}, which is no object"),
             )
         })
+    }
+}
+
+/// True for a value that the API server takes for an absent one and does not store: patching it would never settle.
+fn is_dropped(names: &[&str], wanted: &Node<'_>) -> bool {
+    match wanted {
+        Node::Array(items) => items.is_empty(),
+        Node::Bool(false) => matches!(names, ["spec", "hostNetwork" | "hostPID" | "hostIPC"]),
+        _ => false,
     }
 }
 
@@ -189,10 +197,44 @@ fn fits_pod(names: &[&str], value: &Node<'_>) -> Result<(), String> {
     let kept = serde_json::to_value(&typed).unwrap_or_default();
     match kept.pointer(&pointer) {
         None if wanted.is_object() && wanted.as_object().is_some_and(serde_json::Map::is_empty) => Ok(()),
-        None => Err("a Pod has no such field".to_owned()),
-        Some(kept) => lost(&wanted, kept).map_or(Ok(()), |field| Err(format!("a Pod has no field {field:?} there"))),
+        None => Err(NO_FIELD.to_owned()),
+        Some(kept) => match lost(&wanted, kept) {
+            Some(field) => Err(format!("a Pod has no field {field:?} there")),
+            None => fits_words(names, value),
+        },
     }
 }
+
+/// Words and names that the API server checks, beside their type.
+fn fits_words(names: &[&str], value: &Node<'_>) -> Result<(), String> {
+    let text = value.as_str().unwrap_or_default();
+    let one_of = |words: &[&str]| {
+        if words.contains(&text) {
+            Ok(())
+        } else {
+            Err(format!("{text:?} is none of {}", words.join(", ")))
+        }
+    };
+    match names {
+        ["spec", "dnsPolicy"] => one_of(&["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]),
+        ["spec", "restartPolicy"] => one_of(&["Always", "OnFailure", "Never"]),
+        ["spec", "hostname" | "subdomain"] if text.contains('.') || text.len() > 63 => {
+            Err(format!("{text:?} is no DNS label"))
+        }
+        ["spec", "hostname" | "subdomain"] => {
+            syntax::dns_subdomain(text).map_err(|_| format!("{text:?} is no DNS label"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a Pod of the Kubernetes API has such a field, whatever its type.
+fn is_field(names: &[&str]) -> bool {
+    // A text where something else is wanted is an error of its type; where there is no field it is dropped.
+    !matches!(fits_pod(names, &Node::from("x")), Err(why) if why == NO_FIELD)
+}
+
+const NO_FIELD: &str = "a Pod has no such field";
 
 /// The first member of `wanted` that a typed Pod did not keep.
 fn lost(wanted: &serde_json::Value, kept: &serde_json::Value) -> Option<String> {
@@ -232,14 +274,17 @@ impl<'de> Deserialize<'de> for Change {
             }
             _ => {}
         }
-        if let Some(value) = value.as_ref().filter(|value| !value.has_paths()) {
-            let names: Vec<&str> = path.0.iter().map(String::as_str).collect();
-            if let Err(why) = fits_pod(&names, &value.literal()) {
-                return bad(
-                    format!("{}: {why}", path.text()),
-                    "see `kubectl explain pod.spec` for the fields of a Pod",
-                );
-            }
+        let names: Vec<&str> = path.0.iter().map(String::as_str).collect();
+        let fits = match value.as_ref().filter(|value| !value.has_paths()) {
+            Some(value) => fits_pod(&names, &value.literal()),
+            None if is_field(&names) => Ok(()),
+            None => Err(NO_FIELD.to_owned()),
+        };
+        if let Err(why) = fits {
+            return bad(
+                format!("{}: {why}", path.text()),
+                "see `kubectl explain pod.spec` for the fields of a Pod",
+            );
         }
         Ok(Self { op, path, value })
     }
@@ -302,7 +347,18 @@ impl Pointer {
             ]
             | [
                 "metadata",
-                "name" | "generateName" | "namespace" | "uid" | "ownerReferences" | "managedFields",
+                "name"
+                | "generateName"
+                | "namespace"
+                | "uid"
+                | "ownerReferences"
+                | "managedFields"
+                | "resourceVersion"
+                | "generation"
+                | "creationTimestamp"
+                | "deletionTimestamp"
+                | "deletionGracePeriodSeconds"
+                | "selfLink",
                 ..,
             ] => Err(bad(
                 format!("{text:?} decides who the Pod is or what it may do, not where it runs"),
@@ -363,7 +419,14 @@ impl Tree {
             serde_json::Value::Object(members) => Self::Object(
                 members
                     .into_iter()
-                    .map(|(name, value)| Ok((name, Self::new(value)?)))
+                    .map(|(name, value)| match name.contains("${") {
+                        false => Ok((name, Self::new(value)?)),
+                        true => Err(Problem::new(
+                            "bad-interpolation",
+                            format!("the key {name:?} cannot hold ${{…}}: only the values of a patch can"),
+                            "write the key out, or use the placement that this belongs to",
+                        )),
+                    })
                     .collect::<Result<_, _>>()?,
             ),
             other => Self::Literal(other.into()),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::{CheckedKey, CheckedValue, Place, Scope, Writes, append_new};
+use super::{CheckedKey, CheckedValue, Place, Scope, Writes, push_item};
 use crate::engine::conflict::OnConflict;
 use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::Failure;
@@ -14,8 +14,10 @@ use crate::engine::node::Node;
 use crate::engine::problem::Problem;
 
 const FIELD: Field<'static> = Field("spec", "tolerations");
+const SECONDS: &str = "tolerationSeconds";
 
-/// Tolerations added where the Pod has none with the same key, operator, value and effect.
+/// Tolerations added where the Pod has none with the same key, operator, value and effect. Where only tolerationSeconds
+/// differ, onConflict says whose stand.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Tolerations(Vec<Toleration>);
@@ -64,7 +66,36 @@ impl Place for Tolerations {
             .iter()
             .map(|toleration| toleration.render(scope))
             .collect::<Result<Vec<_>, _>>()?;
-        append_new(FIELD, wanted, same, draft);
+        for toleration in wanted {
+            let current = match draft.get(FIELD) {
+                Some(Node::Array(items)) => items.iter().position(|item| same(item, &toleration)),
+                _ => None,
+            };
+            let Some(at) = current else {
+                push_item(draft.edit(FIELD), toleration);
+                continue;
+            };
+            // The API server gives every Pod tolerations of its own for 300 seconds, before any webhook is asked.
+            let Some(seconds) = toleration.get(SECONDS).cloned() else {
+                continue;
+            };
+            let key = toleration
+                .get("key")
+                .and_then(Node::as_str)
+                .unwrap_or_default()
+                .to_owned();
+            let there = match draft.get(FIELD) {
+                Some(Node::Array(items)) => items[at].get(SECONDS).cloned().unwrap_or_default(),
+                _ => Node::Null,
+            };
+            let current = if there.is_null() { Node::from("for ever") } else { there };
+            let what = || format!("toleration {key} {SECONDS}");
+            if draft.settle(what, Some(&current), &seconds, scope.on_conflict)? {
+                if let Some(Node::Array(items)) = draft.edit(FIELD) {
+                    items[at].set(Cow::Borrowed(SECONDS), seconds);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -111,7 +142,7 @@ impl Toleration {
             );
         }
         if let Some(seconds) = self.seconds {
-            members.push((Cow::Borrowed("tolerationSeconds"), seconds.into()));
+            members.push((Cow::Borrowed(SECONDS), seconds.into()));
         }
         Ok(Node::Object(members))
     }

@@ -19,8 +19,8 @@ const FIELD: Field<'static> = Field("spec", "topologySpreadConstraints");
 
 /// Constraints added to the Pod's. One for the same topologyKey and whenUnsatisfiable is the same constraint: `onConflict`
 /// says which of the two stands.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(transparent)]
 pub struct TopologySpreadConstraints(Vec<Constraint>);
 
 /// A Kubernetes TopologySpreadConstraint, with ${path} in its topologyKey.
@@ -138,6 +138,35 @@ impl Constraint {
     }
 }
 
+impl<'de> Deserialize<'de> for TopologySpreadConstraints {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let constraints = Vec::<Constraint>::deserialize(deserializer)?;
+        let pair = |constraint: &Constraint| {
+            (
+                constraint.topology_key.0.text().to_owned(),
+                constraint.when_unsatisfiable,
+            )
+        };
+        let twice = constraints.iter().enumerate().find(|(at, constraint)| {
+            constraints[..*at]
+                .iter()
+                .any(|earlier| pair(earlier) == pair(constraint))
+        });
+        match twice {
+            Some((_, constraint)) => Err(Problem::new(
+                "bad-constraint",
+                format!(
+                    "two constraints for {} are the same for Kubernetes",
+                    constraint.topology_key.0
+                ),
+                "keep one for each topologyKey and whenUnsatisfiable",
+            )
+            .into_error()),
+            None => Ok(Self(constraints)),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Constraint {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -169,6 +198,21 @@ impl<'de> Deserialize<'de> for Constraint {
             return bad(
                 "matchLabelKeys needs a labelSelector",
                 "add a labelSelector, or leave matchLabelKeys out",
+            );
+        }
+        let selected: Vec<&str> = written.label_selector.iter().flat_map(LabelSelector::keys).collect();
+        if let Some(both) = written
+            .match_label_keys
+            .iter()
+            .flatten()
+            .find(|key| selected.contains(&key.0.as_str()))
+        {
+            return bad(
+                &format!(
+                    "{} stands in matchLabelKeys and in labelSelector, which Kubernetes refuses",
+                    both.0
+                ),
+                "keep it in one of them",
             );
         }
         Ok(Self {
