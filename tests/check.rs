@@ -135,8 +135,29 @@ fn an_alias_bomb_is_refused_before_it_is_written_out() {
     assert_eq!(found.iter().next().unwrap().code, "too-many-values");
 }
 
+/// globset panics where its regular expression grows too large, and its parser recurses.
+#[test]
+fn a_glob_that_is_nested_ever_so_deep_is_refused() {
+    for depth in [9, 200, 20_000] {
+        let glob = format!("{}b{}", "{a,".repeat(depth), "}".repeat(depth));
+        let text = format!("{HEAD}gate: {{ label: routed }}\n{RULE}    match: {{ namespaces: ['{glob}'] }}\n");
+        let found = diagnostics("glob.yaml", &text);
+        let codes: Vec<&str> = found.iter().map(|found| found.code.as_str()).collect();
+        assert_eq!(codes, ["bad-glob"], "{depth} deep");
+    }
+}
+
 const HEAD: &str = "apiVersion: label-router/v1\nkind: RoutingPolicy\n";
 const RULE: &str = "rules:\n  - name: web\n    routes: [{ nodeSelector: { pool: a } }]\n";
+
+/// A template may leave a list without entries; any other field without a value is an error.
+#[test]
+fn lists_of_rules_and_sinks_may_be_empty() {
+    let gate = format!("{HEAD}gate: {{ label: routed }}\nrules:\nsinks: ~\n");
+    let rule = format!("{HEAD}{RULE}");
+    let found = several(&[("gate.yaml", &gate), ("rule.yaml", &rule)]);
+    assert!(found.is_empty(), "\n{found}\n");
+}
 
 #[test]
 fn several_files_add_up() {
@@ -356,6 +377,12 @@ const SECRETS: &[(&str, &str)] = &[
         "as a place",
         "- { name: ops, type: slack, url: { env: <U>, file: <S> } }",
     ),
+    ("as a variable", "- { name: ops, type: slack, url: { env: '<U>' } }"),
+    (
+        "as a variable, in a header",
+        "- { name: ops, type: webhook, url: { env: A }, headers: { Authorization: { env: 'Bearer <S>' } } }",
+    ),
+    ("as a file", "- { name: ops, type: slack, url: { file: '<U>' } }"),
     (
         "headers with the value in the name",
         "- { name: ops, type: webhook, url: '<U>', headers: { 'Authorization: Bearer <S>': a, 'X <S>': { env: A } } }",
@@ -621,6 +648,13 @@ proptest! {
 
     #[test]
     fn any_text_is_told_about_without_a_panic(text in "\\PC*|[\\s\\S]{0,80}|[-:{}\\[\\],&*!|>'\"%@`#?a \\n\\t]{0,60}") {
+        printed("policy.yaml", &text);
+    }
+
+    #[test]
+    fn any_glob_is_read_or_refused_without_a_panic(glob in "[-*?\\[\\]{},!^a-c\\\\/\u{e9}\u{4e2d}\u{1f600}]{0,60}") {
+        let glob = serde_json::to_string(&glob).unwrap();
+        let text = format!("{HEAD}gate: {{ label: routed }}\n{RULE}    match: {{ namespaces: [{glob}] }}\n");
         printed("policy.yaml", &text);
     }
 

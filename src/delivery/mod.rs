@@ -1,4 +1,4 @@
-//! Brings what is said to the sinks. So far it knows whether a sink could be used: its URL and secret are there.
+//! Brings what is said to the sinks. So far it knows whether a sink could be used: its URL, secret and headers are there.
 
 mod presence;
 

@@ -1,4 +1,4 @@
-//! Whether the URL and the secret of a sink are there.
+//! Whether the URL, the secret and the headers of a sink are there.
 
 use std::{env, fs};
 
@@ -8,7 +8,9 @@ use crate::notice::sinks::{SinkSpec, Value};
 pub fn absent(sink: &SinkSpec) -> Vec<String> {
     let url = sink.settings.url().and_then(|url| missing("url", url));
     let secret = sink.settings.secret().and_then(|secret| missing("secret", secret));
-    url.into_iter().chain(secret).collect()
+    let headers = sink.settings.headers().into_iter().flatten();
+    let headers = headers.filter_map(|(name, value)| missing(&format!("headers.{name}"), value));
+    url.into_iter().chain(secret).chain(headers).collect()
 }
 
 fn missing<T>(field: &str, value: &Value<T>) -> Option<String> {

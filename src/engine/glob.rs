@@ -9,6 +9,10 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::problem::Problem;
 
+/// Limits that keep a compiled glob small: beyond them globset panics, or its parser runs out of stack.
+const MOST_BYTES: usize = 512;
+const MOST_NESTED: usize = 8;
+
 /// A compiled glob. One without a wildcard is compared directly, and found by index.
 #[derive(Clone, Debug)]
 pub struct Glob {
@@ -24,6 +28,13 @@ impl Glob {
                 "bad-glob",
                 "an empty glob matches nothing",
                 "write a name, or '*' for any",
+            ));
+        }
+        if text.len() > MOST_BYTES || nested(text) > MOST_NESTED {
+            return Err(Problem::new(
+                "bad-glob",
+                format!("a glob has at most {MOST_BYTES} bytes, and braces at most {MOST_NESTED} deep"),
+                "write several globs instead",
             ));
         }
         if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
@@ -62,6 +73,22 @@ impl Glob {
     pub fn literal(&self) -> Option<&str> {
         self.matcher.is_none().then_some(self.text.as_str())
     }
+}
+
+/// How deep its braces stand in each other.
+fn nested(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => _ = characters.next(),
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 impl fmt::Display for Glob {

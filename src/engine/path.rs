@@ -141,13 +141,18 @@ impl Path {
                 whole: query,
             }
         };
-        if root == Root::Request {
-            let known = ["namespace", "name", "operation", "userInfo"];
-            if let Some(first) = reads[0].names.first().filter(|first| !known.contains(&first.as_str())) {
-                return Err(bad(
-                    format!("{text:?} reads $.request.{first}, which no rule has"),
+        for Reads { root, names, .. } in &reads {
+            let (known, hint): (&[&str], _) = match root {
+                Root::Owner => (&["kind", "name"], "$.owner holds kind and name"),
+                Root::Request => (
+                    &["namespace", "name", "operation", "userInfo"],
                     "$.request holds namespace, name, operation and userInfo",
-                ));
+                ),
+                Root::Pod | Root::Ordinal | Root::Document | Root::Spread => continue,
+            };
+            if let Some(first) = names.first().filter(|first| !known.contains(&first.as_str())) {
+                let root = root.name();
+                return Err(bad(format!("{text:?} reads $.{root}.{first}, which no rule has"), hint));
             }
         }
         Ok(Self {
@@ -421,6 +426,14 @@ impl<'de> Deserialize<'de> for Paths {
                 let mut paths = Vec::new();
                 while let Some(path) = items.next_element()? {
                     paths.push(path);
+                }
+                if paths.is_empty() {
+                    return Err(Problem::new(
+                        "empty-list",
+                        "an empty list of paths always holds",
+                        "name a path, or delete the field",
+                    )
+                    .into_error());
                 }
                 Ok(Paths(paths))
             }

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::Value;
+
 use super::located::child;
 use super::model::Rule;
+use crate::engine::DECISION_ANNOTATION;
 use crate::engine::condition::covered;
 use crate::engine::context::Root;
-use crate::engine::gate::Gate;
+use crate::engine::gate::{Gate, check_value};
 use crate::engine::interpolation::Template;
 use crate::engine::path::{Path, Reads};
 use crate::engine::placement::Writes;
@@ -65,6 +68,15 @@ pub(super) fn rule(rule: &Rule, pointer: &str, may_have_gate: bool) -> Vec<Findi
             "empty-list",
             format!("rule {} has no routes", rule.name.0),
             "add a route with a placement",
+        ));
+    }
+    let owner = rule.matching.owner.as_ref();
+    if owner.is_some_and(|owner| owner.kinds.as_ref().is_some_and(Vec::is_empty)) {
+        findings.push(Finding::error(
+            &format!("{pointer}/match/owner/kinds"),
+            "empty-list",
+            "an empty list of kinds",
+            "leave the field out to match any kind",
         ));
     }
     phases(rule, pointer, &mut findings);
@@ -237,6 +249,8 @@ pub(super) struct Standing<'r> {
     pub(super) rule: &'r Rule,
     pub(super) unit: usize,
     pub(super) index: usize,
+    /// The rule as it is written.
+    pub(super) written: &'r Value,
 }
 
 /// Placements that write what some gate, match, `where`, ordinal, document or `${…}` reads: admitting the patched Pod again
@@ -295,44 +309,59 @@ pub(super) fn writes_what_is_read(rules: &[Standing<'_>], file_gate: Option<&Gat
         if rule.mode == Mode::Shadow {
             continue;
         }
-        for (route_index, route) in rule.routes.iter().enumerate() {
-            for placement in &route.placements {
-                let writes = placement.place().writes(rule.on_conflict);
-                let found = writes
-                    .iter()
-                    .find_map(|writes| Some((writes, reader_of(&readers, writes)?)));
-                let Some((writes, (certain, reader))) = found else {
-                    continue;
-                };
-                let pointer = format!("/rules/{index}/routes/{route_index}/{}", placement.name());
-                let message = format!(
-                    "this {} /{}, which is read by {reader}",
-                    if certain { "writes" } else { "may write" },
-                    writes.path.join("/"),
-                );
-                let hint = "admitting the Pod again would decide otherwise; read something that no rule writes";
-                findings.push((
-                    standing,
-                    if certain {
-                        // At the key, where it stands as one.
-                        Finding::error(&pointer, "writes-what-is-read", message, hint)
-                            .at(writes.path.last().map_or("", String::as_str))
-                    } else {
-                        Finding::warning(&pointer, "writes-what-is-read", message, hint)
-                    },
-                ));
-            }
+        for (field, writes) in writers(rule) {
+            let found = writes
+                .iter()
+                .filter_map(|writes| Some((writes, reader_of(&readers, writes)?)))
+                // The first that is certain, or else the first.
+                .min_by_key(|(_, (certain, _))| !certain);
+            let Some((writes, (certain, reader))) = found else {
+                continue;
+            };
+            let pointer = format!("/rules/{index}{field}");
+            let message = format!(
+                "this {} /{}, which is read by {reader}",
+                if certain { "writes" } else { "may write" },
+                writes.path.join("/"),
+            );
+            let hint = "admitting the Pod again would decide otherwise; read something that no rule writes";
+            findings.push((
+                standing,
+                if certain {
+                    // At the key, where it stands as one.
+                    Finding::error(&pointer, "writes-what-is-read", message, hint)
+                        .at(writes.path.last().map_or("", String::as_str))
+                } else {
+                    Finding::warning(&pointer, "writes-what-is-read", message, hint)
+                },
+            ));
         }
     }
     findings
 }
 
+/// What a rule writes, by the pointer, relative to the rule, of what writes it.
+fn writers(rule: &Rule) -> Vec<(String, Vec<Writes>)> {
+    let mut writers = Vec::new();
+    for (index, route) in rule.routes.iter().enumerate() {
+        for placement in &route.placements {
+            let writes = placement.place().writes(rule.on_conflict);
+            writers.push((format!("/routes/{index}/{}", placement.name()), writes));
+        }
+    }
+    if rule.annotate {
+        let decision = Writes::new(&["metadata", "annotations", DECISION_ANNOTATION], true);
+        writers.push(("/annotate".to_owned(), vec![decision]));
+    }
+    writers
+}
+
 /// Who reads a place that is written, or something around or below it, and whether that is certain.
 fn reader_of<'r>(readers: &'r BTreeMap<Vec<String>, (bool, String)>, writes: &Writes) -> Option<(bool, &'r str)> {
-    // Read at or around what is written.
-    for length in (1..=writes.path.len()).rev() {
+    // Read at or around what is written. Who looks at the whole Pod seldom means this place.
+    for length in (0..=writes.path.len()).rev() {
         if let Some((exact, reader)) = readers.get(&writes.path[..length]) {
-            return Some((*exact && writes.exact, reader));
+            return Some((*exact && writes.exact && length > 0, reader));
         }
     }
     // Read below what is written.
@@ -341,6 +370,132 @@ fn reader_of<'r>(readers: &'r BTreeMap<Vec<String>, (bool, String)>, writes: &Wr
         .take_while(|(names, _)| names.starts_with(&writes.path))
         .map(|(_, (exact, reader))| (*exact && writes.exact, reader.as_str()))
         .next()
+}
+
+/// Literal values of spreads that become label values, and that Kubernetes or the rule's own `allow` would refuse for every
+/// replica that gets one.
+pub(super) fn spread_values(
+    Standing {
+        rule, index, written, ..
+    }: &Standing<'_>,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (route_index, route) in rule.routes.iter().enumerate() {
+        let Some(spread) = &route.spread else { continue };
+        let route = format!("/routes/{route_index}");
+        let as_value = |placement: &str| {
+            let written = written.pointer(&format!("{route}/{placement}"));
+            written.is_some_and(|written| match placement {
+                "nodeSelector" | "labels" => written.as_object().is_some_and(|map| map.values().any(is_spread)),
+                _ => has_spread_value(written),
+            })
+        };
+        let places = ["nodeSelector", "nodeAffinity", "tolerations", "labels"];
+        if !places.into_iter().any(as_value) {
+            continue;
+        }
+        for (at, template) in spread.templates().iter().enumerate() {
+            let Some(value) = template.literal() else { continue };
+            let refused = check_value(value).and_then(|()| {
+                rule.allow.value(value).map_err(|why| {
+                    let message = format!("${{$.spread}} gives {why}");
+                    Problem::new("not-allowed", message, "add it to `allow.values`, or correct it")
+                })
+            });
+            findings.extend(refused.err().map(|problem| Finding {
+                is_error: true,
+                problem,
+                pointer: format!("/rules/{index}{route}/spread/values/{at}"),
+                text: None,
+            }));
+        }
+    }
+    findings
+}
+
+/// True for a text that is `${$.spread}` and nothing else.
+fn is_spread(written: &Value) -> bool {
+    let path = written
+        .as_str()
+        .and_then(|text| text.strip_prefix("${")?.strip_suffix('}'));
+    path.is_some_and(|path| path.trim() == "$.spread")
+}
+
+/// True where the value of a toleration or of a requirement is such a text; their keys are none of its business.
+fn has_spread_value(written: &Value) -> bool {
+    match written {
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name != "key" && has_spread_value(value)),
+        Value::Array(items) => items.iter().any(has_spread_value),
+        text => is_spread(text),
+    }
+}
+
+/// One change of a `patch`.
+struct Change<'r> {
+    standing: usize,
+    pointer: String,
+    op: &'r str,
+    path: Vec<String>,
+}
+
+/// Every change that enforcing rules make with `patch`.
+fn changes<'r>(rules: &[Standing<'r>]) -> Vec<Change<'r>> {
+    let mut changes = Vec::new();
+    for (standing, at) in rules.iter().enumerate() {
+        if at.rule.mode == Mode::Shadow {
+            continue;
+        }
+        for (field, writes) in writers(at.rule) {
+            let written = at.written.pointer(&field).and_then(Value::as_array);
+            // A patch writes one place for each of its changes.
+            for (change, (written, writes)) in written.into_iter().flatten().zip(writes).enumerate() {
+                if let Some(op) = written.get("op").and_then(Value::as_str) {
+                    changes.push(Change {
+                        standing,
+                        pointer: format!("/rules/{}{field}/{change}", at.index),
+                        op,
+                        path: writes.path,
+                    });
+                }
+            }
+        }
+    }
+    changes
+}
+
+/// Changes that depend on what the Pod has and that a later rule writes to, so that admitting the patched Pod again may
+/// change something else.
+pub(super) fn order_matters(rules: &[Standing<'_>]) -> Vec<(usize, Finding)> {
+    let changes = changes(rules);
+    let mut findings = Vec::new();
+    for change in changes
+        .iter()
+        .filter(|change| change.op != "add" && rules[change.standing].rule.continues)
+    {
+        let overlaps = |later: &&Change<'_>| {
+            later.standing > change.standing
+                && later.op != "remove"
+                && (later.path.starts_with(&change.path) || change.path.starts_with(&later.path))
+        };
+        let Some(later) = changes.iter().find(overlaps) else {
+            continue;
+        };
+        let message = format!(
+            "this {}s /{} where it is there, and rule {} after it writes /{}",
+            change.op,
+            change.path.join("/"),
+            rules[later.standing].rule.name.0,
+            later.path.join("/"),
+        );
+        let hint = "admitting the Pod again may decide otherwise; use `op: add`, or change it in one rule only";
+        findings.push((
+            change.standing,
+            Finding::warning(&change.pointer, "order-matters", message, hint),
+        ));
+    }
+    findings
 }
 
 /// Enforcing rules that come after one that takes all of their Pods.

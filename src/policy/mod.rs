@@ -267,19 +267,22 @@ impl Loading<'_> {
                 rule,
                 unit: *unit,
                 index: *index,
+                written: &self.units[*unit].value["rules"][*index],
             })
             .collect();
         for at in &standing {
             let may_have_gate = self.gate.is_some() || self.heads_missing;
             let own = check::rule(at.rule, &format!("/rules/{}", at.index), may_have_gate);
-            findings.extend(own.into_iter().map(|finding| (at.unit, finding)));
+            let own = own.into_iter().chain(check::spread_values(at));
+            findings.extend(own.map(|finding| (at.unit, finding)));
         }
         let about_rules = check::writes_what_is_read(&standing, self.gate.as_ref())
             .into_iter()
+            .chain(check::order_matters(&standing))
             .chain(check::unreachable(&standing));
         findings.extend(about_rules.map(|(at, finding)| (standing[at].unit, finding)));
         for (at, first) in check::repeated(standing.iter().map(|at| at.rule.name.0.as_str())) {
-            let Standing { rule, unit, index } = standing[at];
+            let Standing { rule, unit, index, .. } = standing[at];
             let first = self.line_of(standing[first].unit, &format!("/rules/{}/name", standing[first].index));
             findings.push((
                 unit,
@@ -304,6 +307,7 @@ impl Loading<'_> {
                 ),
             ));
         }
+        findings.extend(self.shadow_only());
         self.check_sink_names(&mut findings);
         let nothing_to_do = self.rules.is_empty() && !self.rules_missing && !self.units.is_empty();
         for (unit, finding) in findings {
@@ -315,6 +319,24 @@ impl Loading<'_> {
                 Finding::error("/rules", "no-rules", "the policy has no rules", "add one under `rules`"),
             );
         }
+    }
+
+    /// A policy that only tries rules out and refuses every Pod that passes the file's gate, since none of them decides.
+    fn shadow_only(&self) -> Option<(usize, Finding)> {
+        let (first, ..) = self.rules.first()?;
+        let all_known = !self.rules_missing && !self.heads_missing && self.gate.is_some();
+        let shadowed = self.rules.iter().all(|(_, _, rule)| rule.mode == rule::Mode::Shadow);
+        if !all_known || !shadowed || self.unmatched == Some(Verdict::Admit) {
+            return None;
+        }
+        let (unit, pointer) = self.said[1].map_or((*first, "/rules"), |unit| (unit, "/unmatched"));
+        let finding = Finding::warning(
+            pointer,
+            "shadow-only",
+            "every rule is in shadow, so that every Pod that passes the file's gate is refused",
+            "write `unmatched: admit`",
+        );
+        Some((unit, finding))
     }
 
     /// Looks at what is written, not at what could be read: a rule with a fault elsewhere names its sinks all the same.

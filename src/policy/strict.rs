@@ -1,10 +1,12 @@
 //! A JSON value that is read as strictly as the schema says: the structs that serde derives would take a list of their
-//! fields' values for a map.
+//! fields' values for a map, and `null`, which a template without a value leaves behind, for a field that is not there.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Value};
+
+use crate::engine::problem::Problem;
 
 /// Reads a value.
 #[derive(Clone, Copy)]
@@ -34,6 +36,7 @@ impl<'de> Deserializer<'de> for Strict<'de> {
                 let value = visitor.visit_map(&mut members)?;
                 members.end().map(|()| value)
             }
+            Value::Null => Err(no_value()),
             scalar => scalar.deserialize_any(visitor),
         }
     }
@@ -52,9 +55,14 @@ impl<'de> Deserializer<'de> for Strict<'de> {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
-            Value::Null => visitor.visit_none(),
+            Value::Null => Err(no_value()),
             _ => visitor.visit_some(self),
         }
+    }
+
+    /// What is not looked at now is read by somebody else, who says what is wrong with it.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
@@ -70,7 +78,7 @@ impl<'de> Deserializer<'de> for Strict<'de> {
     ) -> Result<V::Value, Error> {
         let found = match self.0 {
             Value::String(_) => return self.0.deserialize_enum(name, variants, visitor),
-            Value::Null => Unexpected::Other("null"),
+            Value::Null => return Err(no_value()),
             Value::Bool(value) => Unexpected::Bool(*value),
             Value::Number(_) => Unexpected::Other("a number"),
             Value::Array(_) => Unexpected::Seq,
@@ -84,6 +92,11 @@ impl<'de> Deserializer<'de> for Strict<'de> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map identifier ignored_any
+        tuple_struct map identifier
     }
+}
+
+/// An empty field would count as one that is left out, so that a gate or a match would be wider than it was meant.
+fn no_value() -> Error {
+    Problem::new("no-value", "this has no value", "write one, or delete the field").into_error()
 }

@@ -184,7 +184,7 @@ fn failed_handshake(app: &App, client: Option<&SocketAddr>, error: &io::Error) {
     }
 }
 
-/// Says of each sink what becomes of it. A required one whose URL or secret is absent is an error.
+/// Says of each sink what becomes of it. A required one whose URL, secret or headers are absent is an error.
 fn report_sinks(sinks: &[SinkSpec]) -> anyhow::Result<()> {
     for sink in sinks {
         let absent = delivery::absent(sink).join("; ");

@@ -46,17 +46,20 @@ impl Read for Hash {
     fn warning(&self) -> Option<Problem> {
         let reads = &self.0.reads()[0];
         let names: Vec<&str> = reads.names.iter().map(String::as_str).collect();
-        let unstable = match (reads.root, names.as_slice()) {
-            (Root::Pod, ["metadata", "name" | "uid"]) | (Root::Request, ["name"]) => true,
-            (Root::Pod, ["metadata", "ownerReferences"]) => !reads.exact,
-            _ => false,
+        let last = self.0.text().trim_end_matches(['\'', '"', ']']);
+        let why = match (reads.root, names.as_slice()) {
+            (Root::Pod, ["metadata", "name" | "uid"]) | (Root::Request, ["name"]) => {
+                "empty or new for every Pod made with generateName"
+            }
+            (Root::Pod, ["metadata", "ownerReferences"]) if last.ends_with("uid") => {
+                "new for every owner, such as the ReplicaSet of each revision"
+            }
+            _ => return None,
         };
-        unstable.then(|| {
-            Problem::new(
-                "unstable-hash",
-                format!("{} is empty or new for every Pod made with generateName", self.0),
-                "hash something that stays, such as a label",
-            )
-        })
+        Some(Problem::new(
+            "unstable-hash",
+            format!("{} is {why}", self.0),
+            "hash something that stays, such as a label",
+        ))
     }
 }

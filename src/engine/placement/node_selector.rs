@@ -39,9 +39,9 @@ impl Place for NodeSelector {
                 if let Some(Node::Object(selector)) = draft.edit(FIELD) {
                     selector.retain(|(member, _)| is_wanted(member));
                 }
-                others
-                    .into_iter()
-                    .for_each(|what| draft.note_override(format!("{what} was dropped")));
+                for what in others {
+                    draft.note_override(format!("{what} was dropped"));
+                }
             }
         }
         set_members(FIELD, members, scope.on_conflict, draft)

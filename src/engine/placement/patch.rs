@@ -419,13 +419,15 @@ impl Tree {
             serde_json::Value::Object(members) => Self::Object(
                 members
                     .into_iter()
-                    .map(|(name, value)| match name.contains("${") {
-                        false => Ok((name, Self::new(value)?)),
-                        true => Err(Problem::new(
-                            "bad-interpolation",
-                            format!("the key {name:?} cannot hold ${{…}}: only the values of a patch can"),
-                            "write the key out, or use the placement that this belongs to",
-                        )),
+                    .map(|(name, value)| {
+                        if name.contains("${") {
+                            return Err(Problem::new(
+                                "bad-interpolation",
+                                format!("the key {name:?} cannot hold ${{…}}: only the values of a patch can"),
+                                "write the key out, or use the placement that this belongs to",
+                            ));
+                        }
+                        Ok((name, Self::new(value)?))
                     })
                     .collect::<Result<_, _>>()?,
             ),

@@ -90,10 +90,10 @@ impl Place for Tolerations {
             };
             let current = if there.is_null() { Node::from("for ever") } else { there };
             let what = || format!("toleration {key} {SECONDS}");
-            if draft.settle(what, Some(&current), &seconds, scope.on_conflict)? {
-                if let Some(Node::Array(items)) = draft.edit(FIELD) {
-                    items[at].set(Cow::Borrowed(SECONDS), seconds);
-                }
+            if draft.settle(what, Some(&current), &seconds, scope.on_conflict)?
+                && let Some(Node::Array(items)) = draft.edit(FIELD)
+            {
+                items[at].set(Cow::Borrowed(SECONDS), seconds);
             }
         }
         Ok(())

@@ -13,10 +13,13 @@ mod value;
 pub mod webhook;
 pub mod wecom;
 
+use std::collections::BTreeMap;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 pub use value::{Url, Value};
+use webhook::HeaderName;
 
 /// A sink as a policy declares it.
 #[derive(Clone, Debug)]
@@ -36,6 +39,11 @@ pub(crate) trait SinkSettings: DeserializeOwned + JsonSchema {
 
     /// What it signs with, where it signs.
     fn secret(&self) -> Option<&Value<String>> {
+        None
+    }
+
+    /// The headers it sends, where it sends some.
+    fn headers(&self) -> Option<&BTreeMap<HeaderName, Value<String>>> {
         None
     }
 }
@@ -78,6 +86,11 @@ macro_rules! sinks {
             /// What it signs with, where it signs.
             pub fn secret(&self) -> Option<&Value<String>> {
                 match self { $(Self::$variant(settings) => settings.secret(),)+ }
+            }
+
+            /// The headers it sends, where it sends some.
+            pub fn headers(&self) -> Option<&BTreeMap<HeaderName, Value<String>>> {
+                match self { $(Self::$variant(settings) => settings.headers(),)+ }
             }
 
             pub(crate) fn for_type<F: ForType>(name: &str, work: F) -> Option<F::Output> {

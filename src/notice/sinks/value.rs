@@ -77,8 +77,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Value<T> {
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Value<T>, A::Error> {
                 let Place { env, file } = Place::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 match (env, file) {
-                    (Some(name), None) => Ok(Value::Env(name)),
-                    (None, Some(path)) => Ok(Value::File(path)),
+                    (Some(Variable(name)), None) => Ok(Value::Env(name)),
+                    (None, Some(FilePath(path))) => Ok(Value::File(path)),
                     _ => Err(
                         Problem::new("two-choices", "exactly one of `env` and `file`", "keep one of them").into_error(),
                     ),
@@ -94,9 +94,49 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Value<T> {
 #[serde(deny_unknown_fields)]
 struct Place {
     /// The name of an environment variable of the server.
-    env: Option<String>,
+    #[schemars(with = "Option<String>")]
+    env: Option<Variable>,
     /// The path of a file on the server.
-    file: Option<String>,
+    #[schemars(with = "Option<String>")]
+    file: Option<FilePath>,
+}
+
+/// A text that is the name of an environment variable.
+struct Variable(String);
+
+/// A text that may be the path of a file.
+struct FilePath(String);
+
+// What is no name or path may be the secret itself, so that the messages cannot repeat it.
+impl<'de> Deserialize<'de> for Variable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if fits && !name.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit()) {
+            return Ok(Self(name));
+        }
+        Err(Problem::new(
+            "bad-place",
+            "this is no name of an environment variable",
+            "write the name alone, of letters, digits and _, such as SLACK_WEBHOOK_URL",
+        )
+        .into_error())
+    }
+}
+
+impl<'de> Deserialize<'de> for FilePath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let path = String::deserialize(deserializer)?;
+        if !path.is_empty() && !path.contains("://") {
+            return Ok(Self(path));
+        }
+        Err(Problem::new(
+            "bad-place",
+            "this is no path of a file",
+            "write the path alone, such as /etc/label-router/secrets/slack-url",
+        )
+        .into_error())
+    }
 }
 
 impl<T: JsonSchema> JsonSchema for Value<T> {

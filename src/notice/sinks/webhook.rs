@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
@@ -33,11 +34,21 @@ impl SinkSettings for Webhook {
     fn secret(&self) -> Option<&Value<String>> {
         self.secret.as_ref()
     }
+
+    fn headers(&self) -> Option<&BTreeMap<HeaderName, Value<String>>> {
+        Some(&self.headers)
+    }
 }
 
 /// The name of a header: a token of HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeaderName(String);
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
 
 /// True for what HTTP takes as the name of a header.
 pub(crate) fn is_header_name(text: &str) -> bool {
