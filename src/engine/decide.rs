@@ -217,11 +217,13 @@ impl<'a> Deciding<'a> {
     }
 
     fn enforce<T: Trace>(&mut self, rule: &'a Rule, context: &mut Context<'a>, trace: &mut T) -> Option<Rejection> {
-        let before = self.draft.clone();
+        // What a rule did before it failed is undone where the Pod is let through.
+        let before = rule.on_error.may_admit().then(|| self.draft.clone());
+        let overridden = self.draft.overridden().len();
         let Attempt { mut applied, failure } = attempt(rule, &self.pod, context, &mut self.draft, trace);
         match failure {
             None => {
-                for what in &self.draft.overridden()[before.overridden().len()..] {
+                for what in &self.draft.overridden()[overridden..] {
                     self.warnings.push(format!("rule {}: {what}", rule.name));
                 }
                 if rule.annotate {
@@ -229,7 +231,9 @@ impl<'a> Deciding<'a> {
                 }
             }
             Some(Failure::Error(cause, message)) if rule.on_error.verdict(cause) == Verdict::Admit => {
-                self.draft = before;
+                if let Some(before) = before {
+                    self.draft = before;
+                }
                 applied.route = None;
                 self.warnings.push(format!(
                     "rule {} could not place Pod {} and let it through: {message}",

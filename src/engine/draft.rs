@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::conflict::OnConflict;
 use super::failure::Failure;
 use super::node::Node;
-use super::patch::{PatchOperation, diff, push_token};
+use super::patch::{PatchOperation, Place, diff};
 
 /// A copy-on-write view of a Pod.
 #[derive(Clone, Debug)]
@@ -149,11 +149,15 @@ impl<'a> Draft<'a> {
     pub(crate) fn patch(&self) -> Vec<PatchOperation> {
         let mut patch = Vec::new();
         for (field, node) in &self.fields {
-            // Most paths fit.
-            let mut path = String::with_capacity(64);
-            push_token(&mut path, field.0);
-            push_token(&mut path, field.1);
-            diff(self.pod.at(&[field.0, field.1]), node.as_ref(), &mut path, &mut patch);
+            let section = Place {
+                parent: None,
+                token: field.0,
+            };
+            let place = Place {
+                parent: Some(&section),
+                token: field.1,
+            };
+            diff(self.pod.at(&[field.0, field.1]), node.as_ref(), place, &mut patch);
         }
         patch
     }

@@ -28,12 +28,39 @@ pub struct PatchOperation {
     pub value: Option<Node<'static>>,
 }
 
+/// A place in a Pod: the tokens of a JSON Pointer, each with the one before it. A pointer is written only where something
+/// changes.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'p> {
+    pub(crate) parent: Option<&'p Place<'p>>,
+    pub(crate) token: &'p str,
+}
+
+impl<'p> Place<'p> {
+    fn member(&'p self, token: &'p str) -> Self {
+        Place {
+            parent: Some(self),
+            token,
+        }
+    }
+
+    fn write(&self, pointer: &mut String) {
+        if let Some(parent) = self.parent {
+            parent.write(pointer);
+        }
+        push_token(pointer, self.token);
+    }
+}
+
 /// Appends what turns `old` into `new`. An absent value and `null` are the same to Kubernetes, and to this.
-pub(crate) fn diff(old: Option<&Node<'_>>, new: Option<&Node<'_>>, path: &mut String, patch: &mut Vec<PatchOperation>) {
+pub(crate) fn diff(old: Option<&Node<'_>>, new: Option<&Node<'_>>, place: Place<'_>, patch: &mut Vec<PatchOperation>) {
     let mut push = |op, value: Option<&Node<'_>>| {
+        // Most pointers fit.
+        let mut path = String::with_capacity(64);
+        place.write(&mut path);
         patch.push(PatchOperation {
             op,
-            path: path.clone(),
+            path,
             value: value.map(Node::to_owned_node),
         });
     };
@@ -43,45 +70,39 @@ pub(crate) fn diff(old: Option<&Node<'_>>, new: Option<&Node<'_>>, path: &mut St
         (None | Some(Node::Null), Some(new)) => push(Op::Add, Some(new)),
         (Some(_), None | Some(Node::Null)) => push(Op::Remove, None),
         (Some(Node::Object(old)), Some(Node::Object(new))) => {
-            let before = path.len();
             let (olds, news) = (ByName::new(old), ByName::new(new));
             for (name, value) in new {
-                push_token(path, name);
-                diff(olds.get(name), Some(value), path, patch);
-                path.truncate(before);
+                diff(olds.get(name), Some(value), place.member(name), patch);
             }
             for (name, value) in old {
                 if news.get(name).is_none() {
-                    push_token(path, name);
-                    diff(Some(value), None, path, patch);
-                    path.truncate(before);
+                    diff(Some(value), None, place.member(name), patch);
                 }
             }
         }
         (Some(Node::Array(old)), Some(Node::Array(new))) => {
-            let before = path.len();
             for (index, (old, new)) in old.iter().zip(new).enumerate() {
-                push_token(path, &index.to_string());
+                let token = index.to_string();
+                let place = place.member(&token);
                 match (old, new) {
                     // In an array `add` would insert and `remove` would shift.
-                    (Node::Null, _) | (_, Node::Null) if old != new => patch.push(PatchOperation {
-                        op: Op::Replace,
-                        path: path.clone(),
-                        value: Some(new.to_owned_node()),
-                    }),
-                    _ => diff(Some(old), Some(new), path, patch),
+                    (Node::Null, _) | (_, Node::Null) if old != new => {
+                        let mut path = String::new();
+                        place.write(&mut path);
+                        patch.push(PatchOperation {
+                            op: Op::Replace,
+                            path,
+                            value: Some(new.to_owned_node()),
+                        });
+                    }
+                    _ => diff(Some(old), Some(new), place, patch),
                 }
-                path.truncate(before);
             }
             for value in new.iter().skip(old.len()) {
-                push_token(path, "-");
-                diff(None, Some(value), path, patch);
-                path.truncate(before);
+                diff(None, Some(value), place.member("-"), patch);
             }
             for index in (new.len()..old.len()).rev() {
-                push_token(path, &index.to_string());
-                diff(Some(&old[index]), None, path, patch);
-                path.truncate(before);
+                diff(Some(&old[index]), None, place.member(&index.to_string()), patch);
             }
         }
         (Some(old), Some(new)) if old == new => {}

@@ -79,6 +79,11 @@ pub enum Verdict {
 pub struct OnError(BTreeMap<&'static str, Verdict>, Verdict);
 
 impl OnError {
+    /// True where some cause lets the Pod through.
+    pub(crate) fn may_admit(&self) -> bool {
+        self.1 == Verdict::Admit || self.0.values().any(|verdict| *verdict == Verdict::Admit)
+    }
+
     /// What becomes of the Pod.
     pub fn verdict(&self, cause: Cause) -> Verdict {
         self.0.get(cause.name()).copied().unwrap_or(self.1)
