@@ -91,7 +91,11 @@ impl Reply {
         reply.word(KIND);
         reply.literal(",\"response\":{\"uid\":");
         reply.json(uid);
-        reply.literal(if allowed { ",\"allowed\":true" } else { ",\"allowed\":false" });
+        reply.literal(if allowed {
+            ",\"allowed\":true"
+        } else {
+            ",\"allowed\":false"
+        });
         reply
     }
 
