@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::DeserializeSeed;
 
 use super::{API_VERSION, KIND};
-use crate::engine::node::{Name, Node, Projection, Seed, repeated_key};
+use crate::engine::node::{Node, Projection, Seed};
 use crate::engine::{Request, Snapshot};
 
 /// Why a body cannot be decided about.
@@ -37,40 +37,40 @@ impl std::error::Error for BadReview {}
 
 /// The part of an AdmissionReview that is read.
 #[derive(Clone, Debug)]
-pub struct Wanted {
-    resource: Projection,
-    pod: Projection,
-    user_info: Projection,
-}
+pub struct Wanted(Projection);
 
 impl Wanted {
     /// What some rule of the snapshot looks at.
     pub fn by(snapshot: &Snapshot) -> Self {
-        Self {
-            resource: Self::resource(),
-            pod: snapshot.projection().clone(),
-            user_info: if snapshot.reads_user() {
-                Projection::Whole
-            } else {
-                Projection::nothing()
-            },
-        }
+        Self::new(snapshot.projection().clone(), snapshot.reads_user())
     }
 
     /// The whole Pod, and who asks.
     pub fn everything() -> Self {
-        Self {
-            resource: Self::resource(),
-            pod: Projection::Whole,
-            user_info: Projection::Whole,
-        }
+        Self::new(Projection::Whole, true)
     }
 
-    fn resource() -> Projection {
-        let mut resource = Projection::nothing();
-        resource.want(&["group"]);
-        resource.want(&["resource"]);
-        resource
+    fn new(pod: Projection, user_info: bool) -> Self {
+        let mut review = Projection::nothing();
+        for path in [
+            &["apiVersion"] as &[&str],
+            &["kind"],
+            &["request", "uid"],
+            &["request", "operation"],
+            &["request", "resource", "group"],
+            &["request", "resource", "resource"],
+            &["request", "subResource"],
+            &["request", "namespace"],
+            &["request", "name"],
+            &["request", "dryRun"],
+        ] {
+            review.want(path);
+        }
+        if user_info {
+            review.want(&["request", "userInfo"]);
+        }
+        review.put(&["request", "object"], pod);
+        Self(review)
     }
 }
 
@@ -81,14 +81,10 @@ pub fn decode<'a>(body: &'a str, wanted: &Wanted) -> Result<Request<'a>, BadRevi
             "the body is empty; an AdmissionReview was expected".to_owned(),
         ));
     }
-    let review = read(body, ReviewSeed(wanted)).map_err(|error| {
+    let review = read(body, &wanted.0).map_err(|error| {
         let why = error.to_string();
         let message = if why.starts_with("recursion limit exceeded") {
             "the AdmissionReview nests deeper than 128 levels".to_owned()
-        } else if why.contains(REVIEW) {
-            "the body is no JSON object".to_owned()
-        } else if why.contains(REQUEST) {
-            "the AdmissionReview has no request".to_owned()
         } else {
             format!("the AdmissionReview cannot be read: {why}")
         };
@@ -97,12 +93,12 @@ pub fn decode<'a>(body: &'a str, wanted: &Wanted) -> Result<Request<'a>, BadRevi
             None => BadReview::NotAReview(message),
         }
     })?;
-    review.check()
+    request(review)
 }
 
-fn read<'a, S: DeserializeSeed<'a>>(body: &'a str, seed: S) -> Result<S::Value, serde_json::Error> {
+fn read<'a>(body: &'a str, wanted: &Projection) -> Result<Node<'a>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(body);
-    let review = seed.deserialize(&mut reader)?;
+    let review = Seed(wanted).deserialize(&mut reader)?;
     reader.end()?;
     Ok(review)
 }
@@ -113,212 +109,89 @@ fn uid_alone(body: &str) -> Option<String> {
     wanted.want(&["apiVersion"]);
     wanted.want(&["kind"]);
     wanted.want(&["request", "uid"]);
-    let review = read(body, Seed(&wanted)).ok()?;
-    check_kind(review.get("apiVersion"), review.get("kind")).ok()?;
+    let review = read(body, &wanted).ok()?;
+    check_kind(&review).ok()?;
     let uid = review.at(&["request", "uid"])?.as_str()?;
     (!uid.is_empty()).then(|| uid.to_owned())
 }
 
-fn check_kind(api_version: Option<&Node<'_>>, kind: Option<&Node<'_>>) -> Result<(), BadReview> {
-    let text = |node: Option<&Node<'_>>| node.and_then(Node::as_str).unwrap_or("nothing").to_owned();
-    if api_version.and_then(Node::as_str) == Some(API_VERSION) && kind.and_then(Node::as_str) == Some(KIND) {
+fn check_kind(review: &Node<'_>) -> Result<(), BadReview> {
+    let text = |name: &str| review.get(name).and_then(Node::as_str).unwrap_or("nothing");
+    let (kind, version) = (text("kind"), text("apiVersion"));
+    if kind == KIND && version == API_VERSION {
         return Ok(());
     }
     Err(BadReview::NotAReview(format!(
-        "expected kind {KIND} of apiVersion {API_VERSION}, and got kind {} of apiVersion {}",
-        text(kind),
-        text(api_version)
+        "expected kind {KIND} of apiVersion {API_VERSION}, and got kind {kind} of apiVersion {version}"
     )))
 }
 
-/// A review as it was read, before it is checked. Its fields are told by hand, not by a projection: building them as a
-/// value first would cost a tenth of the whole time.
-#[derive(Default)]
-struct Review<'a> {
-    api_version: Option<Node<'a>>,
-    kind: Option<Node<'a>>,
-    request: Option<RequestFields<'a>>,
-}
-
-#[derive(Default)]
-struct RequestFields<'a> {
-    request: Request<'a>,
-    object: Option<Node<'a>>,
-    /// The first field with a wrong type.
-    wrong: Option<String>,
-}
-
-impl<'a> Review<'a> {
-    fn check(self) -> Result<Request<'a>, BadReview> {
-        check_kind(self.api_version.as_ref(), self.kind.as_ref())?;
-        let Some(RequestFields {
-            mut request,
-            object,
-            wrong,
-        }) = self.request
-        else {
-            return Err(BadReview::NotAReview("the AdmissionReview has no request".to_owned()));
-        };
-        if request.uid.is_empty() {
-            return Err(BadReview::NotAReview(
-                "the AdmissionReview has no request.uid to answer to".to_owned(),
-            ));
-        }
-        let about_a_pod = request.resource == "pods"
-            && request.group.is_empty()
-            && request.sub_resource.is_empty()
-            && request.operation == "CREATE";
-        let wrong = wrong.or_else(|| match &object {
-            _ if !about_a_pod => None,
-            Some(pod @ Node::Object(_)) => wrong_in_pod(pod),
-            None | Some(Node::Null) => Some("request.object is missing".to_owned()),
-            Some(other) => Some(format!(
-                "request.object is {} where an object is expected",
-                other.kind()
-            )),
-        });
-        if let Some(what) = wrong {
-            return Err(BadReview::Refused {
-                uid: request.uid.into_owned(),
-                message: format!("the AdmissionReview cannot be decided about: {what}"),
-            });
-        }
-        request.pod = object.unwrap_or_default();
-        Ok(request)
-    }
-}
-
-/// Tells a repeated key by a bit for each field.
-fn once<E: de::Error>(seen: &mut u16, field: u16, name: &str) -> Result<(), E> {
-    let bit = 1 << field;
-    if *seen & bit != 0 {
-        return Err(repeated_key(name));
-    }
-    *seen |= bit;
-    Ok(())
-}
-
-/// What serde expected where something else than an object stands.
-const REVIEW: &str = "an AdmissionReview object";
-const REQUEST: &str = "a request object";
-
-struct ReviewSeed<'w>(&'w Wanted);
-
-impl<'de> DeserializeSeed<'de> for ReviewSeed<'_> {
-    type Value = Review<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ReviewSeed<'_> {
-    type Value = Review<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(REVIEW)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut review = Review::default();
-        let mut seen = 0;
-        while let Some(name) = map.next_key_seed(Name)? {
-            match name.as_ref() {
-                "apiVersion" => {
-                    once(&mut seen, 0, &name)?;
-                    review.api_version = Some(map.next_value_seed(WHOLE)?);
-                }
-                "kind" => {
-                    once(&mut seen, 1, &name)?;
-                    review.kind = Some(map.next_value_seed(WHOLE)?);
-                }
-                "request" => {
-                    once(&mut seen, 2, &name)?;
-                    review.request = Some(map.next_value_seed(RequestSeed(self.0))?);
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(review)
-    }
-}
-
-const WHOLE: Seed<'static> = Seed(&Projection::Whole);
-
-struct RequestSeed<'w>(&'w Wanted);
-
-impl<'de> DeserializeSeed<'de> for RequestSeed<'_> {
-    type Value = RequestFields<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RequestSeed<'_> {
-    type Value = RequestFields<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(REQUEST)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = RequestFields::default();
-        let RequestFields { request, object, wrong } = &mut fields;
-        let mut seen = 0;
-        while let Some(name) = map.next_key_seed(Name)? {
-            let (field, place) = match name.as_ref() {
-                "uid" => (0, &mut request.uid),
-                "operation" => (1, &mut request.operation),
-                "subResource" => (2, &mut request.sub_resource),
-                "namespace" => (3, &mut request.namespace),
-                "name" => (4, &mut request.name),
-                "dryRun" => {
-                    once(&mut seen, 5, &name)?;
-                    match map.next_value_seed(WHOLE)? {
-                        Node::Bool(value) => request.dry_run = value,
-                        Node::Null => {}
-                        other => note_wrong(wrong, "dryRun", &other, "a boolean"),
-                    }
-                    continue;
-                }
-                "resource" => {
-                    once(&mut seen, 6, &name)?;
-                    match map.next_value_seed(Seed(&self.0.resource))? {
-                        Node::Object(members) => {
-                            for (name, value) in members {
-                                match name.as_ref() {
-                                    "group" => request.group = string(value, "resource.group", wrong),
-                                    _ => request.resource = string(value, "resource.resource", wrong),
-                                }
-                            }
+fn request(review: Node<'_>) -> Result<Request<'_>, BadReview> {
+    let kind = check_kind(&review);
+    let Node::Object(members) = review else {
+        return Err(BadReview::NotAReview("the body is no JSON object".to_owned()));
+    };
+    kind?;
+    let fields = members.into_iter().find(|(name, _)| name == "request");
+    let Some((_, Node::Object(fields))) = fields else {
+        return Err(BadReview::NotAReview("the AdmissionReview has no request".to_owned()));
+    };
+    let mut request = Request::default();
+    let mut wrong = None;
+    let mut object = None;
+    for (name, value) in fields {
+        match name.as_ref() {
+            "uid" => request.uid = string(value, "uid", &mut wrong),
+            "operation" => request.operation = string(value, "operation", &mut wrong),
+            "subResource" => request.sub_resource = string(value, "subResource", &mut wrong),
+            "namespace" => request.namespace = string(value, "namespace", &mut wrong),
+            "name" => request.name = string(value, "name", &mut wrong),
+            "dryRun" => match value {
+                Node::Bool(value) => request.dry_run = value,
+                Node::Null => {}
+                other => note_wrong(&mut wrong, "dryRun", &other, "a boolean"),
+            },
+            "resource" => match value {
+                Node::Object(members) => {
+                    for (name, value) in members {
+                        match name.as_ref() {
+                            "group" => request.group = string(value, "resource.group", &mut wrong),
+                            _ => request.resource = string(value, "resource.resource", &mut wrong),
                         }
-                        other => note_wrong(wrong, "resource", &other, "an object"),
                     }
-                    continue;
                 }
-                "userInfo" => {
-                    once(&mut seen, 7, &name)?;
-                    request.user_info = map.next_value_seed(Seed(&self.0.user_info))?;
-                    continue;
-                }
-                "object" => {
-                    once(&mut seen, 8, &name)?;
-                    *object = Some(map.next_value_seed(Seed(&self.0.pod))?);
-                    continue;
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            once(&mut seen, field, &name)?;
-            *place = string(map.next_value_seed(WHOLE)?, &name, wrong);
+                other => note_wrong(&mut wrong, "resource", &other, "an object"),
+            },
+            "userInfo" => request.user_info = value,
+            _ => object = Some(value),
         }
-        Ok(fields)
     }
+    if request.uid.is_empty() {
+        return Err(BadReview::NotAReview(
+            "the AdmissionReview has no request.uid to answer to".to_owned(),
+        ));
+    }
+    let about_a_pod = request.resource == "pods"
+        && request.group.is_empty()
+        && request.sub_resource.is_empty()
+        && request.operation == "CREATE";
+    let wrong = wrong.or_else(|| match &object {
+        _ if !about_a_pod => None,
+        Some(pod @ Node::Object(_)) => wrong_in_pod(pod),
+        None | Some(Node::Null) => Some("request.object is missing".to_owned()),
+        Some(other) => Some(format!(
+            "request.object is {} where an object is expected",
+            other.kind()
+        )),
+    });
+    if let Some(what) = wrong {
+        return Err(BadReview::Refused {
+            uid: request.uid.into_owned(),
+            message: format!("the AdmissionReview cannot be decided about: {what}"),
+        });
+    }
+    request.pod = object.unwrap_or_default();
+    Ok(request)
 }
 
 fn string<'a>(value: Node<'a>, name: &str, wrong: &mut Option<String>) -> Cow<'a, str> {

@@ -15,8 +15,8 @@ const WARNINGS_LIMIT: usize = 4096;
 
 /// The reply to a request, as JSON. `generation` is the snapshot's.
 ///
-/// The members are written out here, since serde would look for characters to escape in names that have none, for a tenth
-/// of the whole time. What is not a literal goes through serde_json.
+/// The members are written out here: through serde, which looks for characters to escape in names that have none, it took
+/// more than twice as long. What is not a literal goes through serde_json.
 pub fn encode(request: &Request<'_>, decision: &Decision, generation: &str) -> Vec<u8> {
     let mut reply = Reply::new(&request.uid, decision.is_allowed());
     if let Some(rejection) = &decision.rejection {

@@ -43,64 +43,14 @@ pub enum Node<'a> {
 pub enum Projection {
     /// All of it.
     Whole,
-    /// Only these members; of an array, these members of each item.
-    Fields(Fields),
-}
-
-/// The members that a projection reads, by the length of their names: most names that nobody asked for are told by it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields {
-    by_length: Vec<Vec<FieldProjection>>,
-    count: usize,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct FieldProjection {
-    name: Box<str>,
-    /// Counts the fields of the object, from 0.
-    number: usize,
-    wanted: Projection,
-}
-
-impl Fields {
-    fn find(&self, name: &str) -> Option<&FieldProjection> {
-        let named = self.by_length.get(name.len())?;
-        // Few are compared one by one faster than they are halved.
-        if named.len() <= 8 {
-            return named.iter().find(|field| field.name.as_ref() == name);
-        }
-        let at = named.binary_search_by(|field| field.name.as_ref().cmp(name)).ok()?;
-        Some(&named[at])
-    }
-
-    fn entry(&mut self, name: &str) -> &mut Projection {
-        if self.by_length.len() <= name.len() {
-            self.by_length.resize_with(name.len() + 1, Vec::new);
-        }
-        let named = &mut self.by_length[name.len()];
-        let at = match named.binary_search_by(|field| field.name.as_ref().cmp(name)) {
-            Ok(at) => at,
-            Err(at) => {
-                named.insert(
-                    at,
-                    FieldProjection {
-                        name: name.into(),
-                        number: self.count,
-                        wanted: Projection::nothing(),
-                    },
-                );
-                self.count += 1;
-                at
-            }
-        };
-        &mut named[at].wanted
-    }
+    /// Only these members, sorted by name; of an array, these members of each item.
+    Fields(Vec<(Box<str>, Projection)>),
 }
 
 impl Projection {
     /// Nothing but the kind of value that stands there.
-    pub fn nothing() -> Self {
-        Self::Fields(Fields::default())
+    pub const fn nothing() -> Self {
+        Self::Fields(Vec::new())
     }
 
     /// Adds the whole value at `path` (member names from the root) to what is read.
@@ -115,8 +65,27 @@ impl Projection {
             *self = wanted;
             return;
         };
-        fields.entry(first.as_ref()).put(rest, wanted);
+        let first = first.as_ref();
+        let at = match fields.binary_search_by(|(name, _)| name.as_ref().cmp(first)) {
+            Ok(at) => at,
+            Err(at) => {
+                fields.insert(at, (first.into(), Self::nothing()));
+                at
+            }
+        };
+        fields[at].1.put(rest, wanted);
     }
+}
+
+/// The place of a field among those wanted, and what is wanted of it.
+fn find<'p>(fields: &'p [(Box<str>, Projection)], name: &str) -> Option<(usize, &'p Projection)> {
+    // Few are compared one by one faster than they are halved.
+    let at = if fields.len() <= 16 {
+        fields.iter().position(|(field, _)| field.as_ref() == name)?
+    } else {
+        fields.binary_search_by(|(field, _)| field.as_ref().cmp(name)).ok()?
+    };
+    Some((at, &fields[at].1))
 }
 
 impl<'a> Node<'a> {
@@ -408,18 +377,21 @@ fn whole_object<'de, A: MapAccess<'de>>(mut map: A) -> Result<Members<'de>, A::E
     Ok(members)
 }
 
-fn fields_of_object<'de, A: MapAccess<'de>>(fields: &Fields, mut map: A) -> Result<Members<'de>, A::Error> {
+fn fields_of_object<'de, A: MapAccess<'de>>(
+    fields: &[(Box<str>, Projection)],
+    mut map: A,
+) -> Result<Members<'de>, A::Error> {
     /// So many fields are told by a bit each whether they were there already.
     const BITS: usize = 64;
-    let mut members: Members<'de> = Vec::with_capacity(fields.count.min(16));
+    let mut members: Members<'de> = Vec::with_capacity(fields.len().min(16));
     let mut seen = 0_u64;
     while let Some(field) = map.next_key_seed(FieldOf(fields))? {
-        let Some((name, field)) = field else {
+        let Some((name, (at, wanted))) = field else {
             map.next_value::<IgnoredAny>()?;
             continue;
         };
-        let repeated = if field.number < BITS {
-            let bit = 1 << field.number;
+        let repeated = if at < BITS {
+            let bit = 1 << at;
             let repeated = seen & bit != 0;
             seen |= bit;
             repeated
@@ -429,19 +401,19 @@ fn fields_of_object<'de, A: MapAccess<'de>>(fields: &Fields, mut map: A) -> Resu
         if repeated {
             return Err(repeated_key(&name));
         }
-        let value = map.next_value_seed(Seed(&field.wanted))?;
+        let value = map.next_value_seed(Seed(wanted))?;
         members.push((name, value));
     }
     Ok(members)
 }
 
 #[cold]
-pub(crate) fn repeated_key<E: de::Error>(name: &str) -> E {
+fn repeated_key<E: de::Error>(name: &str) -> E {
     E::custom(format_args!("the key {name:?} is repeated"))
 }
 
 /// Reads a member's name.
-pub(crate) struct Name;
+struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
     type Value = Cow<'de, str>;
@@ -468,10 +440,10 @@ impl<'de> Visitor<'de> for Name {
 }
 
 /// Reads a member's name, and tells whether it is one of the fields.
-struct FieldOf<'p>(&'p Fields);
+struct FieldOf<'p>(&'p [(Box<str>, Projection)]);
 
 impl<'de, 'p> DeserializeSeed<'de> for FieldOf<'p> {
-    type Value = Option<(Cow<'de, str>, &'p FieldProjection)>;
+    type Value = Option<(Cow<'de, str>, (usize, &'p Projection))>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -479,18 +451,18 @@ impl<'de, 'p> DeserializeSeed<'de> for FieldOf<'p> {
 }
 
 impl<'de, 'p> Visitor<'de> for FieldOf<'p> {
-    type Value = Option<(Cow<'de, str>, &'p FieldProjection)>;
+    type Value = Option<(Cow<'de, str>, (usize, &'p Projection))>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a member name")
     }
 
     fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(self.0.find(name).map(|field| (Cow::Borrowed(name), field)))
+        Ok(find(self.0, name).map(|field| (Cow::Borrowed(name), field)))
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.find(name).map(|field| (Cow::Owned(name.to_owned()), field)))
+        Ok(find(self.0, name).map(|field| (Cow::Owned(name.to_owned()), field)))
     }
 }
 
