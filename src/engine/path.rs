@@ -78,16 +78,13 @@ impl Path {
         })?;
         let mut segments = query.segments.iter();
         let root = if let Some(Segment::Selector(Selector::Name(name))) = segments.next() {
-            Root::named(unquoted(name)).ok_or_else(|| {
+            Root::named(name).ok_or_else(|| {
                 let known = Root::ALL.map(|(known, _)| format!("$.{known}")).join(", ");
-                let hint = super::suggest::closest(unquoted(name), Root::ALL.map(|(known, _)| known)).map_or_else(
+                let hint = super::suggest::closest(name, Root::ALL.map(|(known, _)| known)).map_or_else(
                     || format!("a path starts with one of {known}"),
                     |near| format!("did you mean $.{near}?"),
                 );
-                bad(
-                    format!("{text:?} starts with $.{}, which no rule has", unquoted(name)),
-                    &hint,
-                )
+                bad(format!("{text:?} starts with $.{name}, which no rule has"), &hint)
             })?
         } else {
             let known = Root::ALL.map(|(known, _)| format!("$.{known}")).join(", ");
@@ -102,7 +99,7 @@ impl Path {
         let mut singular = true;
         for segment in &rest {
             match segment {
-                Segment::Selector(Selector::Name(name)) => steps.push(Step::Name(unquoted(name).to_owned())),
+                Segment::Selector(Selector::Name(name)) => steps.push(Step::Name(name.to_owned())),
                 Segment::Selector(Selector::Index(index)) => steps.push(Step::Index(*index)),
                 _ => {
                     singular = false;
@@ -301,7 +298,7 @@ fn check_function(function: &TestFunction, reads: &mut Vec<Reads>) -> Result<(),
             let FnArg::Literal(Literal::String(pattern)) = pattern else {
                 return Err("the regular expression of match() or search() is no literal".to_owned());
             };
-            regex::Regex::new(unquoted(pattern))
+            regex::Regex::new(pattern)
                 .map(|_| ())
                 .map_err(|error| format!("bad regular expression: {}", last_line(&error.to_string())))
         }
@@ -318,7 +315,7 @@ fn check_argument(argument: &FnArg, reads: &mut Vec<Reads>) -> Result<(), String
 
 fn read_absolute(segments: &[Segment], reads: &mut Vec<Reads>) -> Result<(), String> {
     let mut names = segments.iter().map_while(|segment| match segment {
-        Segment::Selector(Selector::Name(name)) => Some(unquoted(name)),
+        Segment::Selector(Selector::Name(name)) => Some(name.as_str()),
         _ => None,
     });
     let root = names
@@ -329,16 +326,6 @@ fn read_absolute(segments: &[Segment], reads: &mut Vec<Reads>) -> Result<(), Str
     let exact = names.len() + 1 == segments.len();
     reads.push(Reads { root, names, exact });
     Ok(())
-}
-
-/// The name without the quotes that some versions of the parser keep.
-fn unquoted(name: &str) -> &str {
-    for quote in ['\'', '"'] {
-        if let Some(inner) = name.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
-            return inner;
-        }
-    }
-    name
 }
 
 /// Where, and what was expected, out of the several lines that the parser says.
@@ -453,5 +440,38 @@ impl JsonSchema for Paths {
             "description": "One JSONPath or a list; each holds when it selects something.",
             "anyOf": [path, { "type": "array", "items": path }],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quotes_around_a_name_are_the_parsers_and_those_in_it_are_its_own() {
+        let pod = Node::parse(r#"{"plain": 1, "\"quoted\"": 2, "'single'": 3, "a/b.c": 4}"#);
+        let pod = pod.unwrap();
+        let context = Context {
+            pod: &pod,
+            owner: Node::Null,
+            request: Node::Null,
+            ordinal: None,
+            document: None,
+            spread: None,
+        };
+        for (path, expected) in [
+            ("$.pod.plain", 1_u64),
+            ("$.pod['plain']", 1),
+            ("$['pod'][\"plain\"]", 1),
+            ("$.pod['\"quoted\"']", 2),
+            ("$.pod[\"'single'\"]", 3),
+            ("$.pod['a/b.c']", 4),
+        ] {
+            let path = Path::parse(path).unwrap_or_else(|problem| panic!("{problem:?}"));
+            match path.select(&context) {
+                Selected::One(found) => assert_eq!(found.as_ref(), &Node::from(expected), "{path}"),
+                other => panic!("{path}: {other:?}"),
+            }
+        }
     }
 }
