@@ -60,6 +60,17 @@ fn told(diagnostic: &Diagnostic) -> String {
     format!("{code} at {line}:{column} ({severity})")
 }
 
+/// Fails where something failed, with all of it.
+#[track_caller]
+fn assert_none(failures: &[String], what: &str) {
+    assert!(
+        failures.is_empty(),
+        "{} {what}:\n\n{}\n",
+        failures.len(),
+        failures.join("\n\n")
+    );
+}
+
 #[test]
 fn each_fault_is_one_diagnostic_at_its_place() {
     let mut failures = Vec::new();
@@ -76,12 +87,7 @@ fn each_fault_is_one_diagnostic_at_its_place() {
             failures.push(format!("{name}: no hint: {silent:?}"));
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{} files:\n\n{}\n",
-        failures.len(),
-        failures.join("\n")
-    );
+    assert_none(&failures, "files");
 }
 
 #[test]
@@ -549,12 +555,7 @@ fn no_secret_is_printed_wherever_it_stands() {
             }
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{} times:\n\n{}\n",
-        failures.len(),
-        failures.join("\n\n")
-    );
+    assert_none(&failures, "times");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::conflict::OnConflict;
 use super::failure::Failure;
 use super::node::Node;
-use super::patch::{PatchOperation, Place, diff};
+use super::patch::{PatchOperation, Tokens, diff};
 
 /// A copy-on-write view of a Pod.
 #[derive(Clone, Debug)]
@@ -149,15 +149,15 @@ impl<'a> Draft<'a> {
     pub(crate) fn patch(&self) -> Vec<PatchOperation> {
         let mut patch = Vec::new();
         for (field, node) in &self.fields {
-            let section = Place {
+            let section = Tokens {
                 parent: None,
                 token: field.0,
             };
-            let place = Place {
+            let tokens = Tokens {
                 parent: Some(&section),
                 token: field.1,
             };
-            diff(self.pod.at(&[field.0, field.1]), node.as_ref(), place, &mut patch);
+            diff(self.pod.at(&[field.0, field.1]), node.as_ref(), tokens, &mut patch);
         }
         patch
     }

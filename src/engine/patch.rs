@@ -28,17 +28,16 @@ pub struct PatchOperation {
     pub value: Option<Node<'static>>,
 }
 
-/// A place in a Pod: the tokens of a JSON Pointer, each with the one before it. A pointer is written only where something
-/// changes.
+/// The tokens of a JSON Pointer, each with the one before it. A pointer is written only where something changes.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'p> {
-    pub(crate) parent: Option<&'p Place<'p>>,
+pub(crate) struct Tokens<'p> {
+    pub(crate) parent: Option<&'p Tokens<'p>>,
     pub(crate) token: &'p str,
 }
 
-impl<'p> Place<'p> {
+impl<'p> Tokens<'p> {
     fn member(&'p self, token: &'p str) -> Self {
-        Place {
+        Tokens {
             parent: Some(self),
             token,
         }
@@ -53,17 +52,13 @@ impl<'p> Place<'p> {
 }
 
 /// Appends what turns `old` into `new`. An absent value and `null` are the same to Kubernetes, and to this.
-pub(crate) fn diff(old: Option<&Node<'_>>, new: Option<&Node<'_>>, place: Place<'_>, patch: &mut Vec<PatchOperation>) {
-    let mut push = |op, value: Option<&Node<'_>>| {
-        // Most pointers fit.
-        let mut path = String::with_capacity(64);
-        place.write(&mut path);
-        patch.push(PatchOperation {
-            op,
-            path,
-            value: value.map(Node::to_owned_node),
-        });
-    };
+pub(crate) fn diff(
+    old: Option<&Node<'_>>,
+    new: Option<&Node<'_>>,
+    tokens: Tokens<'_>,
+    patch: &mut Vec<PatchOperation>,
+) {
+    let mut push = |op, value| patch.push(operation(op, tokens, value));
     match (old, new) {
         (None | Some(Node::Null), None | Some(Node::Null)) => {}
         // `add` also sets a member that is there as `null`.
@@ -72,42 +67,55 @@ pub(crate) fn diff(old: Option<&Node<'_>>, new: Option<&Node<'_>>, place: Place<
         (Some(Node::Object(old)), Some(Node::Object(new))) => {
             let (olds, news) = (ByName::new(old), ByName::new(new));
             for (name, value) in new {
-                diff(olds.get(name), Some(value), place.member(name), patch);
+                diff(olds.get(name), Some(value), tokens.member(name), patch);
             }
             for (name, value) in old {
                 if news.get(name).is_none() {
-                    diff(Some(value), None, place.member(name), patch);
+                    diff(Some(value), None, tokens.member(name), patch);
                 }
             }
         }
         (Some(Node::Array(old)), Some(Node::Array(new))) => {
             for (index, (old, new)) in old.iter().zip(new).enumerate() {
                 let token = index.to_string();
-                let place = place.member(&token);
+                let tokens = tokens.member(&token);
                 match (old, new) {
                     // In an array `add` would insert and `remove` would shift.
                     (Node::Null, _) | (_, Node::Null) if old != new => {
-                        let mut path = String::new();
-                        place.write(&mut path);
-                        patch.push(PatchOperation {
-                            op: Op::Replace,
-                            path,
-                            value: Some(new.to_owned_node()),
-                        });
+                        patch.push(operation(Op::Replace, tokens, Some(new)));
                     }
-                    _ => diff(Some(old), Some(new), place, patch),
+                    _ => diff(Some(old), Some(new), tokens, patch),
                 }
             }
             for value in new.iter().skip(old.len()) {
-                diff(None, Some(value), place.member("-"), patch);
+                diff(None, Some(value), tokens.member("-"), patch);
             }
             for index in (new.len()..old.len()).rev() {
-                diff(Some(&old[index]), None, place.member(&index.to_string()), patch);
+                diff(Some(&old[index]), None, tokens.member(&index.to_string()), patch);
             }
         }
         (Some(old), Some(new)) if old == new => {}
         (Some(_), Some(new)) => push(Op::Replace, Some(new)),
     }
+}
+
+fn operation(op: Op, tokens: Tokens<'_>, value: Option<&Node<'_>>) -> PatchOperation {
+    // Most pointers fit.
+    let mut path = String::with_capacity(64);
+    tokens.write(&mut path);
+    PatchOperation {
+        op,
+        path,
+        value: value.map(Node::to_owned_node),
+    }
+}
+
+/// The JSON Pointer of these member names.
+pub(crate) fn pointer(names: &[impl AsRef<str>]) -> String {
+    names.iter().fold(String::new(), |mut pointer, name| {
+        push_token(&mut pointer, name.as_ref());
+        pointer
+    })
 }
 
 /// Appends one escaped reference token (RFC 6901, section 3).

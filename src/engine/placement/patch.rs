@@ -12,7 +12,7 @@ use crate::engine::draft::{Draft, Field};
 use crate::engine::failure::{Cause, Failure};
 use crate::engine::interpolation::Template;
 use crate::engine::node::Node;
-use crate::engine::patch::push_token;
+use crate::engine::patch::pointer;
 use crate::engine::problem::Problem;
 use crate::engine::syntax;
 
@@ -190,12 +190,8 @@ fn fits_pod(names: &[&str], value: &Node<'_>) -> Result<(), String> {
         };
         format!("a Pod cannot have {found} there, but {expected}")
     })?;
-    let pointer = names.iter().fold(String::new(), |mut pointer, name| {
-        push_token(&mut pointer, name);
-        pointer
-    });
     let kept = serde_json::to_value(&typed).unwrap_or_default();
-    match kept.pointer(&pointer) {
+    match kept.pointer(&pointer(names)) {
         None if wanted.is_object() && wanted.as_object().is_some_and(serde_json::Map::is_empty) => Ok(()),
         None => Err(NO_FIELD.to_owned()),
         Some(kept) => match lost(&wanted, kept) {
@@ -296,10 +292,7 @@ pub(crate) struct Pointer(Vec<String>);
 
 impl Pointer {
     fn text(&self) -> String {
-        self.0.iter().fold(String::new(), |mut text, name| {
-            push_token(&mut text, name);
-            text
-        })
+        pointer(&self.0)
     }
 
     fn parse(text: &str) -> Result<Self, Problem> {
