@@ -9,10 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::allow::Allow;
 use super::conflict::OnConflict;
+use super::context::Root;
 use super::failure::Cause;
 use super::gate::{Gate, LabelKey};
 use super::matching::Match;
 use super::ordinal::Ordinal;
+use super::path::Path;
 use super::route::Route;
 
 /// One rule of a snapshot.
@@ -42,6 +44,69 @@ pub struct Rule {
     pub continues: bool,
     /// Whether the decision is recorded on the Pod.
     pub annotate: bool,
+}
+
+impl Rule {
+    /// Every path of the rule.
+    pub(crate) fn paths<'r>(&'r self, see: &mut dyn FnMut(&'r Path)) {
+        self.matching
+            .where_
+            .iter()
+            .flat_map(|paths| &paths.0)
+            .for_each(&mut *see);
+        for source in self.ordinal.iter().flat_map(|ordinal| &ordinal.from) {
+            source.reader().path().into_iter().for_each(&mut *see);
+        }
+        for route in &self.routes {
+            if let Some(when) = &route.when {
+                when.condition().paths().iter().for_each(&mut *see);
+            }
+            if let Some(spread) = &route.spread {
+                spread.path().into_iter().for_each(&mut *see);
+                spread
+                    .templates()
+                    .iter()
+                    .flat_map(super::interpolation::Template::paths)
+                    .for_each(&mut *see);
+            }
+            for placement in &route.placements {
+                placement
+                    .place()
+                    .templates(&mut |template| template.paths().for_each(&mut *see));
+            }
+        }
+    }
+
+    /// True where the ordinal comes from something that the Pod's author or a team sets, not a controller.
+    pub(crate) fn reads_own_ordinal(&self) -> bool {
+        self.ordinal
+            .iter()
+            .flat_map(|ordinal| &ordinal.from)
+            .any(|source| !source.reader().is_set_by_a_controller())
+    }
+
+    /// What the rule's document looks like, by the paths that read it: for those who have to write one.
+    pub(crate) fn document_shape(&self) -> String {
+        let mut names: Vec<&str> = Vec::new();
+        let mut list = false;
+        self.paths(&mut |path| {
+            for reads in path.reads().iter().filter(|reads| reads.root == Root::Document) {
+                match reads.names.first() {
+                    Some(name) if !names.contains(&name.as_str()) => names.push(name),
+                    Some(_) => {}
+                    None => list = true,
+                }
+            }
+        });
+        match names.as_slice() {
+            [] if list => "[\"…\", \"…\"]".to_owned(),
+            [] => "JSON".to_owned(),
+            names => {
+                let members: Vec<String> = names.iter().map(|name| format!("{name:?}: \"…\"")).collect();
+                format!("{{{}}}", members.join(", "))
+            }
+        }
+    }
 }
 
 /// Whether a rule acts.

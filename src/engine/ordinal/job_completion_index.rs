@@ -17,6 +17,10 @@ impl Choice for JobCompletionIndex {
 }
 
 impl Read for JobCompletionIndex {
+    fn is_set_by_a_controller(&self) -> bool {
+        true
+    }
+
     fn read(&self, asked: &Asked<'_, '_, '_>) -> Result<u64, String> {
         // The annotation is older than the label (KEP-4017) and is still set.
         let value = asked.pod.labels.get(KEY).or_else(|| asked.pod.annotations.get(KEY));

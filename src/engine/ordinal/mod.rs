@@ -44,6 +44,11 @@ pub(crate) struct Asked<'p, 'n, 'a> {
 pub(crate) trait Read {
     fn read(&self, asked: &Asked<'_, '_, '_>) -> Result<u64, String>;
 
+    /// True where a controller numbers its Pods there; otherwise the Pod's author or a team does.
+    fn is_set_by_a_controller(&self) -> bool {
+        false
+    }
+
     /// The label key that it reads.
     fn label(&self) -> Option<&str> {
         None

@@ -17,6 +17,10 @@ impl Choice for PodIndexLabel {
 }
 
 impl Read for PodIndexLabel {
+    fn is_set_by_a_controller(&self) -> bool {
+        true
+    }
+
     fn read(&self, asked: &Asked<'_, '_, '_>) -> Result<u64, String> {
         number_in("label", KEY, asked.pod.labels.get(KEY))
     }

@@ -15,6 +15,10 @@ impl Choice for PodName {
 }
 
 impl Read for PodName {
+    fn is_set_by_a_controller(&self) -> bool {
+        true
+    }
+
     fn read(&self, asked: &Asked<'_, '_, '_>) -> Result<u64, String> {
         let name = asked.pod.name;
         if asked.pod.name_is_prefix {
