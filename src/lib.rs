@@ -13,8 +13,12 @@ pub mod policy;
 )]
 pub mod cli;
 #[cfg(feature = "server")]
+pub mod cluster;
+#[cfg(feature = "server")]
 #[allow(clippy::disallowed_methods, reason = "secrets stand in files and in the environment")]
 pub mod delivery;
+#[cfg(feature = "server")]
+pub mod pki;
 #[cfg(feature = "server")]
 #[allow(
     clippy::disallowed_methods,
@@ -26,6 +30,6 @@ pub mod serve;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "this is where files are read"
+    reason = "this is where files are read, and where certificates come to their end"
 )]
 pub mod source;

@@ -7,6 +7,7 @@ use serde::de::DeserializeSeed;
 
 use super::{API_VERSION, KIND};
 use crate::engine::node::{Node, Projection, Seed};
+use crate::engine::skim::skim;
 use crate::engine::{Request, Snapshot};
 
 /// Why a body cannot be decided about.
@@ -97,6 +98,9 @@ pub fn decode<'a>(body: &'a str, wanted: &Wanted) -> Result<Request<'a>, BadRevi
 }
 
 fn read<'a>(body: &'a str, wanted: &Projection) -> Result<Node<'a>, serde_json::Error> {
+    if let Some(review) = skim(body, wanted) {
+        return Ok(review);
+    }
     let mut reader = serde_json::Deserializer::from_str(body);
     let review = Seed(wanted).deserialize(&mut reader)?;
     reader.end()?;

@@ -4,6 +4,7 @@
 
 mod decode;
 mod encode;
+pub mod registration;
 
 pub use decode::{BadReview, Wanted, decode};
 pub use encode::{encode, encode_refusal};

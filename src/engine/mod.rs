@@ -29,6 +29,7 @@ pub mod problem;
 mod request;
 pub mod route;
 pub mod rule;
+pub(crate) mod skim;
 mod snapshot;
 pub mod spread;
 pub mod suggest;

@@ -78,7 +78,7 @@ impl Projection {
 }
 
 /// The place of a field among those wanted, and what is wanted of it.
-fn find<'p>(fields: &'p [(Box<str>, Projection)], name: &str) -> Option<(usize, &'p Projection)> {
+pub(crate) fn find<'p>(fields: &'p [(Box<str>, Projection)], name: &str) -> Option<(usize, &'p Projection)> {
     // Few are compared one by one faster than they are halved.
     let at = if fields.len() <= 16 {
         fields.iter().position(|(field, _)| field.as_ref() == name)?

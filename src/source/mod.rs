@@ -1,6 +1,7 @@
 //! Where the text of a policy, of the settings and of certificates comes from. Nothing here parses what it reads.
 
 mod files;
+pub mod self_managed;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

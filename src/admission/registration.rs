@@ -1,0 +1,360 @@
+//! The registration that a policy needs: which Pods the API server must ask about, and whether a live registration does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::admissionregistration::v1::{
+    MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
+    WebhookClientConfig,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
+
+use crate::engine::Snapshot;
+use crate::engine::gate::Gate;
+use crate::engine::rule::Verdict;
+
+/// The path at which AdmissionReviews of Pods are answered.
+pub const PATH: &str = "/mutate";
+
+/// How many seconds the API server waits. A decision takes microseconds; what takes longer is the network.
+const TIMEOUT: i32 = 3;
+
+/// The label by which a namespace's name can be selected. Source: well-known labels, set by the API server.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// What a cluster needs to start must not wait for label-router.
+const SYSTEM: &str = "kube-system";
+
+/// The name of the match condition that stands for several gates.
+const GATED: &str = "gated";
+
+/// Where the API server finds label-router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The registration's name.
+    pub registration: String,
+    /// The Service's namespace, which is label-router's own.
+    pub namespace: String,
+    /// The Service's name.
+    pub service: String,
+    /// The Service's port.
+    pub port: i32,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self {
+            registration: "label-router".to_owned(),
+            namespace: "label-router".to_owned(),
+            service: "label-router".to_owned(),
+            port: 443,
+        }
+    }
+}
+
+impl Endpoint {
+    /// The host name that the API server calls, and that the certificate must be for.
+    pub fn host(&self) -> String {
+        format!("{}.{}.svc", self.service, self.namespace)
+    }
+
+    /// True where a webhook of a registration leads here.
+    pub fn is_called_by(&self, webhook: &MutatingWebhook) -> bool {
+        webhook
+            .client_config
+            .service
+            .as_ref()
+            .is_some_and(|service| service.name == self.service && service.namespace == self.namespace)
+    }
+
+    /// The namespaces whose Pods are never asked about.
+    fn left_out(&self) -> Vec<String> {
+        let mut namespaces = vec![SYSTEM.to_owned()];
+        if self.namespace != SYSTEM {
+            namespaces.push(self.namespace.clone());
+        }
+        namespaces
+    }
+}
+
+/// The Pods that somebody in the policy wants to see: those with this label, in these namespaces.
+struct Demand<'s> {
+    /// The rule, or none where it is the file's `unmatched: reject`.
+    rule: Option<&'s str>,
+    gate: &'s Gate,
+    /// `None`: any.
+    namespaces: Option<Vec<&'s str>>,
+}
+
+fn demands(snapshot: &Snapshot) -> Vec<Demand<'_>> {
+    let unmatched = snapshot
+        .gate
+        .as_ref()
+        .filter(|_| snapshot.unmatched == Verdict::Reject)
+        .map(|gate| Demand {
+            rule: None,
+            gate,
+            namespaces: None,
+        });
+    let rules = snapshot.rules().iter().map(|rule| Demand {
+        rule: Some(rule.name.as_ref()),
+        gate: &rule.gate,
+        namespaces: rule
+            .matching
+            .namespaces
+            .as_ref()
+            .and_then(crate::engine::glob::Globs::literals),
+    });
+    unmatched.into_iter().chain(rules).collect()
+}
+
+/// The registration for a policy, without a caBundle: who makes the certificate fills that in, and applying this again
+/// leaves it alone.
+///
+/// Only the creation of Pods is asked about. Where all rules share one gating label, an objectSelector keeps every other
+/// Pod from ever waiting for label-router, so that `failurePolicy` may be Fail: a Pod that was placed nowhere cannot be moved
+/// later. Several labels cannot be ORed in a selector; a match condition does that, and the policy is Ignore then.
+pub fn registration(snapshot: &Snapshot, endpoint: &Endpoint) -> MutatingWebhookConfiguration {
+    let demands = demands(snapshot);
+    let gates = gates(&demands);
+    let (object_selector, match_conditions) = match gates.iter().collect::<Vec<_>>().as_slice() {
+        [(label, values)] => (Some(selector_of(label, values.as_ref())), None),
+        _ => (
+            None,
+            Some(vec![MatchCondition {
+                name: GATED.to_owned(),
+                expression: gated(&gates),
+            }]),
+        ),
+    };
+    let bounded = object_selector.is_some();
+    let webhook = MutatingWebhook {
+        name: format!("pods.{}", endpoint.host()),
+        client_config: WebhookClientConfig {
+            service: Some(ServiceReference {
+                namespace: endpoint.namespace.clone(),
+                name: endpoint.service.clone(),
+                path: Some(PATH.to_owned()),
+                port: Some(endpoint.port),
+            }),
+            ..WebhookClientConfig::default()
+        },
+        rules: Some(vec![RuleWithOperations {
+            operations: Some(vec!["CREATE".to_owned()]),
+            api_groups: Some(vec![String::new()]),
+            api_versions: Some(vec!["v1".to_owned()]),
+            resources: Some(vec!["pods".to_owned()]),
+            scope: Some("Namespaced".to_owned()),
+        }]),
+        object_selector,
+        match_conditions,
+        namespace_selector: Some(namespaces(&demands, endpoint)),
+        failure_policy: Some(if bounded { "Fail" } else { "Ignore" }.to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        reinvocation_policy: Some("IfNeeded".to_owned()),
+        side_effects: "NoneOnDryRun".to_owned(),
+        timeout_seconds: Some(TIMEOUT),
+        admission_review_versions: vec!["v1".to_owned()],
+    };
+    MutatingWebhookConfiguration {
+        metadata: ObjectMeta {
+            name: Some(endpoint.registration.clone()),
+            labels: Some(BTreeMap::from([(
+                "app.kubernetes.io/name".to_owned(),
+                endpoint.registration.clone(),
+            )])),
+            ..ObjectMeta::default()
+        },
+        webhooks: Some(vec![webhook]),
+    }
+}
+
+/// The gating labels with the values that open them; `None` where any does.
+fn gates<'s>(demands: &[Demand<'s>]) -> BTreeMap<&'s str, Option<BTreeSet<&'s str>>> {
+    let mut gates: BTreeMap<&str, Option<BTreeSet<&str>>> = BTreeMap::new();
+    for demand in demands {
+        let values = gates
+            .entry(demand.gate.label.as_str())
+            .or_insert_with(|| Some(BTreeSet::new()));
+        match (values.as_mut(), demand.gate.literals()) {
+            (Some(values), Some(more)) => values.extend(more),
+            _ => *values = None,
+        }
+    }
+    gates
+}
+
+fn selector_of(label: &str, values: Option<&BTreeSet<&str>>) -> LabelSelector {
+    let requirement = |operator: &str, values: Option<Vec<String>>| LabelSelector {
+        match_expressions: Some(vec![LabelSelectorRequirement {
+            key: label.to_owned(),
+            operator: operator.to_owned(),
+            values,
+        }]),
+        ..LabelSelector::default()
+    };
+    match values {
+        None => requirement("Exists", None),
+        Some(values) if values.len() == 1 => LabelSelector {
+            match_labels: Some(
+                values
+                    .iter()
+                    .map(|value| (label.to_owned(), (*value).to_owned()))
+                    .collect(),
+            ),
+            ..LabelSelector::default()
+        },
+        Some(values) => requirement("In", Some(values.iter().map(|value| (*value).to_owned()).collect())),
+    }
+}
+
+/// A CEL expression that holds for a Pod with one of these labels. Keys and values of labels hold no quotes.
+fn gated(gates: &BTreeMap<&str, Option<BTreeSet<&str>>>) -> String {
+    let labels = "object.metadata.labels";
+    let each: Vec<String> = gates
+        .iter()
+        .map(|(label, values)| match values {
+            None => format!("'{label}' in {labels}"),
+            Some(values) => {
+                let values: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
+                format!(
+                    "'{label}' in {labels} && {labels}['{label}'] in [{}]",
+                    values.join(", ")
+                )
+            }
+        })
+        .collect();
+    format!("has({labels}) && ({})", each.join(" || "))
+}
+
+fn namespaces(demands: &[Demand<'_>], endpoint: &Endpoint) -> LabelSelector {
+    let left_out = endpoint.left_out();
+    let named: Option<BTreeSet<&str>> = demands
+        .iter()
+        .map(|demand| demand.namespaces.as_deref())
+        .collect::<Option<Vec<_>>>()
+        .map(|lists| lists.into_iter().flatten().copied().collect());
+    let (operator, values) = match named {
+        Some(named) if !named.is_empty() => (
+            "In",
+            named
+                .into_iter()
+                .map(str::to_owned)
+                .filter(|name| !left_out.contains(name))
+                .collect(),
+        ),
+        _ => ("NotIn", left_out),
+    };
+    LabelSelector {
+        match_expressions: Some(vec![LabelSelectorRequirement {
+            key: NAMESPACE_NAME.to_owned(),
+            operator: operator.to_owned(),
+            values: Some(values),
+        }]),
+        ..LabelSelector::default()
+    }
+}
+
+/// What a live registration leaves out: a sentence for each rule with Pods that the API server never asks about.
+///
+/// A Pod is taken for each gate and namespace of the policy, with the gating label and nothing else. Namespaces that are
+/// left out on purpose do not count. Match conditions are taken to hold, unless the condition is our own and says something
+/// else than this policy needs.
+pub fn gaps(live: &MutatingWebhookConfiguration, snapshot: &Snapshot, endpoint: &Endpoint) -> Vec<String> {
+    let ours: Vec<&MutatingWebhook> = live
+        .webhooks
+        .iter()
+        .flatten()
+        .filter(|webhook| endpoint.is_called_by(webhook))
+        .collect();
+    if ours.is_empty() {
+        return vec![format!(
+            "no webhook in it calls the Service {}/{}",
+            endpoint.namespace, endpoint.service
+        )];
+    }
+    let demands = demands(snapshot);
+    let needed = gated(&gates(&demands));
+    let asking: Vec<&MutatingWebhook> = ours
+        .into_iter()
+        .filter(|webhook| asks_about_new_pods(webhook) && !has_another_condition(webhook, &needed))
+        .collect();
+    let left_out = endpoint.left_out();
+    let mut gaps = Vec::new();
+    for demand in &demands {
+        let values = demand.gate.literals().unwrap_or_else(|| vec!["any-other-value"]);
+        let namespaces = demand.namespaces.clone().unwrap_or_else(|| vec!["any-other-namespace"]);
+        let missed = values.iter().find_map(|value| {
+            let labels = BTreeMap::from([(demand.gate.label.as_str(), *value)]);
+            namespaces
+                .iter()
+                .filter(|namespace| !left_out.iter().any(|left| left == *namespace))
+                .find(|namespace| {
+                    let namespace = BTreeMap::from([(NAMESPACE_NAME, **namespace)]);
+                    !asking.iter().any(|webhook| {
+                        selects(webhook.object_selector.as_ref(), &labels)
+                            && selects(webhook.namespace_selector.as_ref(), &namespace)
+                    })
+                })
+                .map(|namespace| (*value, *namespace))
+        });
+        if let Some((value, namespace)) = missed {
+            let who = demand
+                .rule
+                .map_or_else(|| "unmatched: reject".to_owned(), |rule| format!("rule {rule}"));
+            let label = match demand.gate.literals() {
+                Some(_) => format!("{}={value}", demand.gate.label),
+                None => format!("{} of any value", demand.gate.label),
+            };
+            let place = match &demand.namespaces {
+                Some(_) => format!("in the namespace {namespace}"),
+                None => "in every namespace".to_owned(),
+            };
+            gaps.push(format!(
+                "{who} is for Pods with the label {label} {place}, and the API server does not ask about all of them"
+            ));
+        }
+    }
+    gaps
+}
+
+fn asks_about_new_pods(webhook: &MutatingWebhook) -> bool {
+    let has =
+        |list: &Option<Vec<String>>, wanted: &str| list.iter().flatten().any(|item| item == wanted || item == "*");
+    webhook.rules.iter().flatten().any(|rule| {
+        has(&rule.operations, "CREATE")
+            && has(&rule.api_groups, "")
+            && has(&rule.api_versions, "v1")
+            && (has(&rule.resources, "pods") || has(&rule.resources, "*/*"))
+            && rule.scope.as_deref() != Some("Cluster")
+    })
+}
+
+fn has_another_condition(webhook: &MutatingWebhook, needed: &str) -> bool {
+    webhook
+        .match_conditions
+        .iter()
+        .flatten()
+        .any(|condition| condition.name == GATED && condition.expression != needed)
+}
+
+/// True where labels fit a selector; an absent one fits all.
+fn selects(selector: Option<&LabelSelector>, labels: &BTreeMap<&str, &str>) -> bool {
+    let Some(selector) = selector else { return true };
+    let equal = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key.as_str()) == Some(&value.as_str()));
+    equal
+        && selector.match_expressions.iter().flatten().all(|requirement| {
+            let value = labels.get(requirement.key.as_str());
+            let listed = |value: &str| requirement.values.iter().flatten().any(|item| item == value);
+            match requirement.operator.as_str() {
+                "In" => value.is_some_and(|value| listed(value)),
+                "NotIn" => value.is_none_or(|value| !listed(value)),
+                "Exists" => value.is_some(),
+                "DoesNotExist" => value.is_none(),
+                _ => false,
+            }
+        })
+}

@@ -1,0 +1,82 @@
+//! The client, and its errors in words.
+
+use std::fmt;
+
+use kube::{Client, Config};
+
+/// Why the Kubernetes API did not do what was asked, and what to do.
+#[derive(Debug)]
+pub struct ClusterError {
+    what: String,
+    cause: Box<kube::Error>,
+}
+
+impl ClusterError {
+    pub(super) fn new(what: impl Into<String>, cause: kube::Error) -> Self {
+        Self {
+            what: what.into(),
+            cause: Box::new(cause),
+        }
+    }
+
+    /// True where somebody else wrote first.
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(409)
+    }
+
+    /// True where the object is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    /// True where a right is missing.
+    pub fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+
+    fn code(&self) -> Option<u16> {
+        match self.cause.as_ref() {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ClusterError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "cannot {}: ", self.what)?;
+        match self.cause.as_ref() {
+            // The API server's own words name the user, the verb and the object.
+            kube::Error::Api(status) => formatter.write_str(&status.message)?,
+            other => {
+                write!(formatter, "{other}")?;
+                let mut source = std::error::Error::source(other);
+                while let Some(error) = source {
+                    let text = error.to_string();
+                    write!(formatter, ": {text}")?;
+                    source = error.source();
+                }
+            }
+        }
+        if self.is_forbidden() {
+            formatter
+                .write_str(". The ServiceAccount lacks this right; deploy/overlays/self-managed/rbac.yaml grants it")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ClusterError {}
+
+/// A client for the cluster of this Pod, or of the kubeconfig where there is one.
+pub async fn client() -> anyhow::Result<Client> {
+    // rustls takes no provider by itself where several are possible.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let config = Config::infer().await.map_err(|error| {
+        anyhow::anyhow!(
+            "there is no way to the Kubernetes API: {error}. Outside a cluster, set KUBECONFIG to a kubeconfig; in a Pod, \
+             automountServiceAccountToken must be true"
+        )
+    })?;
+    Ok(Client::try_from(config)?)
+}

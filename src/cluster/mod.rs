@@ -1,0 +1,15 @@
+//! Everything that talks to the Kubernetes API. What is read and written there is decided elsewhere.
+
+mod client;
+mod registration;
+mod secret;
+mod signing;
+mod watch;
+
+pub use client::{ClusterError, client};
+pub use registration::{live_registration, publish_ca_bundle};
+pub use secret::{StoredSecret, create_secret, replace_secret, secret};
+pub use signing::{SigningRequest, approve, create, signed};
+pub use watch::{changes_of_registration, changes_of_secret};
+
+pub use kube::Client;

@@ -1,0 +1,34 @@
+//! Changes of one object, by its name. The rights to list and watch can be had for that name alone.
+
+use std::fmt::Debug;
+
+use futures_util::{Stream, StreamExt};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+
+/// Something for each change of a Secret, and an error where it cannot be watched now. Begins anew by itself, with a pause
+/// that grows.
+pub fn changes_of_secret(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> impl Stream<Item = Result<(), String>> + Send + use<> {
+    changes(Api::<Secret>::namespaced(client.clone(), namespace), name)
+}
+
+/// The same of a MutatingWebhookConfiguration.
+pub fn changes_of_registration(client: &Client, name: &str) -> impl Stream<Item = Result<(), String>> + Send + use<> {
+    changes(Api::<MutatingWebhookConfiguration>::all(client.clone()), name)
+}
+
+fn changes<K>(api: Api<K>, name: &str) -> impl Stream<Item = Result<(), String>> + Send + use<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watcher::watch_object(api, name)
+        .default_backoff()
+        .map(|change| change.map(|_| ()).map_err(|error| error.to_string()))
+}
