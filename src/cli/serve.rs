@@ -51,6 +51,18 @@ pub(super) struct Serve {
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
+    /// Make a CA and a certificate, keep them in a Secret that all replicas share, and the CA in the registration
+    #[arg(long)]
+    tls_self_managed: bool,
+    /// The Secret of self-managed certificates [default: label-router-tls]
+    #[arg(long, value_name = "NAME")]
+    tls_secret: Option<String>,
+    /// The Service that the API server calls: the certificate is for its name [default: label-router]
+    #[arg(long, value_name = "NAME")]
+    tls_service: Option<String>,
+    /// The registration whose caBundle is kept [default: label-router]
+    #[arg(long, value_name = "NAME")]
+    tls_registration: Option<String>,
     /// The oldest TLS version, 1.2 or 1.3 [default: 1.3]
     #[arg(long, value_name = "VERSION")]
     tls_min_version: Option<String>,
@@ -110,6 +122,10 @@ impl Serve {
             ("opsListen", one(self.ops_listen)),
             ("tls.cert", one(self.tls_cert)),
             ("tls.key", one(self.tls_key)),
+            ("tls.selfManaged", one(self.tls_self_managed.then(|| "true".to_owned()))),
+            ("tls.secret", one(self.tls_secret)),
+            ("tls.service", one(self.tls_service)),
+            ("tls.registration", one(self.tls_registration)),
             ("tls.minVersion", one(self.tls_min_version)),
             ("log.format", one(self.log_format)),
             ("log.level", one(self.log_level)),

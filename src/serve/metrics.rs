@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -34,6 +34,11 @@ struct ConfigLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RegistrationLabels {
+    registration: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -47,6 +52,9 @@ pub(super) struct Metrics {
     bad_reviews: Family<BadReviewLabels, Counter>,
     in_flight: Gauge,
     config: Family<ConfigLabels, Gauge>,
+    certificate_expiry: Gauge,
+    registration_present: Family<RegistrationLabels, Gauge>,
+    registration_gaps: Family<RegistrationLabels, Gauge>,
     pub(super) panics: Counter,
     pub(super) failed_handshakes: Counter,
 }
@@ -59,6 +67,9 @@ impl Metrics {
         let bad_reviews = Family::default();
         let in_flight = Gauge::default();
         let config = Family::default();
+        let certificate_expiry = Gauge::default();
+        let registration_present = Family::default();
+        let registration_gaps = Family::default();
         let build = Family::<BuildLabels, Gauge>::default();
         let panics = Counter::default();
         let failed_handshakes = Counter::default();
@@ -88,6 +99,22 @@ impl Metrics {
             "The generation of the policy that is served",
             config.clone(),
         );
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the certificate that is shown ends, since 1970",
+            Unit::Seconds,
+            certificate_expiry.clone(),
+        );
+        registry.register(
+            "registration_present",
+            "1 where the registration is there, 0 where it was deleted; only with self-managed certificates",
+            registration_present.clone(),
+        );
+        registry.register(
+            "registration_gaps",
+            "Rules with Pods that the API server never asks about; only with self-managed certificates",
+            registration_gaps.clone(),
+        );
         registry.register("build_info", "The version of label-router", build.clone());
         registry.register(
             "panics",
@@ -111,9 +138,46 @@ impl Metrics {
             bad_reviews,
             in_flight,
             config,
+            certificate_expiry,
+            registration_present,
+            registration_gaps,
             panics,
             failed_handshakes,
         }
+    }
+
+    /// The certificate that is shown ends then.
+    pub(super) fn shows(&self, until: SystemTime) {
+        let seconds = until
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        self.certificate_expiry.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
+    /// How many rules a live registration leaves out; none where there is no registration.
+    pub(super) fn registration(&self, name: &str, gaps: Option<usize>) {
+        let labels = RegistrationLabels {
+            registration: name.to_owned(),
+        };
+        let present = self.registration_present.get_or_create_owned(&labels);
+        present.set(i64::from(gaps.is_some()));
+        match gaps {
+            Some(gaps) => {
+                let gauge = self.registration_gaps.get_or_create_owned(&labels);
+                gauge.set(i64::try_from(gaps).unwrap_or(i64::MAX));
+            }
+            None => _ = self.registration_gaps.remove(&labels),
+        }
+    }
+
+    /// The registration could not be read: what was known of it no longer counts.
+    pub(super) fn registration_is_unknown(&self, name: &str) {
+        let labels = RegistrationLabels {
+            registration: name.to_owned(),
+        };
+        self.registration_present.remove(&labels);
+        self.registration_gaps.remove(&labels);
     }
 
     /// In the text format of OpenMetrics.

@@ -9,6 +9,7 @@ mod metrics;
 mod mutate;
 mod ops;
 mod policy;
+pub mod self_managed;
 mod server;
 pub mod settings;
 #[cfg(test)]

@@ -19,8 +19,9 @@ use crate::notice::sinks::SinkSpec;
 
 use super::app::{App, ops_router, router};
 use super::policy::Policy;
+use super::self_managed::Followed;
 use super::settings::{Settings, Timeouts, choices};
-use super::tls::Identity;
+use super::tls::{Identity, Shown, server_config};
 
 /// How long a scrape may still take once everything else is done.
 const OPS_DRAIN: Duration = Duration::from_secs(1);
@@ -41,9 +42,14 @@ pub struct Server {
 impl Server {
     /// Binds the listeners and starts to answer. Port 0 takes any that is free.
     pub async fn start(settings: Settings, policy: Policy) -> anyhow::Result<Self> {
-        let identity = Identity::find(&settings.tls, settings.in_cluster)?;
-        let tls = identity
-            .server_config(settings.tls.min_version)
+        let (identity, followed) = if settings.tls.self_managed {
+            let (identity, followed) = Followed::start(&settings.tls).await?;
+            (identity, Some(followed))
+        } else {
+            (Identity::find(&settings.tls, settings.in_cluster)?, None)
+        };
+        let shown = Shown::new(&identity);
+        let tls = server_config(Arc::clone(&shown), settings.tls.min_version)
             .with_context(|| format!("the certificate ({}) cannot be used", identity.origin))?;
         let listener = bind(settings.listen, "listen").await?;
         let ops_listener = bind(settings.ops_listen, "opsListen").await?;
@@ -52,6 +58,10 @@ impl Server {
         let timeouts = settings.timeouts.clone();
         report_sinks(&policy.compiled.sinks)?;
         let app = App::new(settings, policy);
+        app.metrics.shows(identity.validity.until);
+        if let Some(followed) = followed {
+            followed.follow(Arc::clone(&app), shown);
+        }
 
         let handle = Handle::new();
         let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls)))

@@ -4,23 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
 use super::settings::{MinVersion, TlsSettings, choices};
+use crate::pki::{self, Pair, PkiError};
 use crate::source;
 
-/// A certificate with its chain, and its private key.
-#[derive(Debug)]
+/// A certificate with its chain, ready to be shown, and where it came from.
+#[derive(Clone, Debug)]
 pub struct Identity {
-    /// The server's own certificate, then those that vouch for it.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The private key. Its Debug prints nothing of it.
-    pub key: PrivateKeyDer<'static>,
+    /// What is shown, and the key to sign with. Its Debug prints nothing of the key.
+    pub certified: pki::Identity,
+    /// How long it is good.
+    pub validity: pki::Validity,
     /// Where it came from, for people.
     pub origin: String,
 }
@@ -31,9 +32,10 @@ impl Identity {
         match (&settings.cert, &settings.key) {
             (Some(cert), Some(key)) => Self::read(cert, key),
             (None, None) if in_cluster => bail!(
-                "no certificate is configured. Mount a Secret of type kubernetes.io/tls and set {} to its tls.crt and {} to its \
-                 tls.key. Making one in memory is for outside a cluster: here each replica would make its own, and the API \
-                 server's caBundle can trust but one",
+                "no certificate is configured. Let label-router make one that all replicas share, with {}; or mount a Secret of \
+                 type kubernetes.io/tls and set {} to its tls.crt and {} to its tls.key. One in memory is for outside a \
+                 cluster: here each replica would make its own, and the API server's caBundle can trust but one",
+                choices("tls.selfManaged"),
                 choices("tls.cert"),
                 choices("tls.key")
             ),
@@ -49,76 +51,83 @@ impl Identity {
 
     /// Reads PEM files.
     pub fn read(cert: &Path, key: &Path) -> anyhow::Result<Self> {
-        let wrong = |path: &Path, what: &str| anyhow!("{}: {what}", path.display());
-        let bytes = source::read_bytes(cert).context("the certificate cannot be used")?;
-        let chain = CertificateDer::pem_slice_iter(&bytes)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| wrong(cert, &format!("it is no PEM file: {error}")))?;
-        if chain.is_empty() {
-            return Err(wrong(
-                cert,
-                "there is no certificate in it: a line -----BEGIN CERTIFICATE----- is expected",
-            ));
-        }
-        let bytes = source::read_bytes(key).context("the certificate's key cannot be used")?;
-        // The parser's own error could repeat what it found.
-        let key_der = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| {
-            wrong(
-                key,
-                "there is no private key in it: a line -----BEGIN PRIVATE KEY----- (or RSA, or EC) is expected; one with a password \
-                 cannot be used",
-            )
-        })?;
-        let identity = Self {
-            chain,
-            key: key_der,
-            origin: cert.display().to_string(),
+        let read = |path: &Path, what: &str| {
+            let bytes = source::read_bytes(path).with_context(|| format!("{what} cannot be used"))?;
+            String::from_utf8(bytes).map_err(|_| anyhow!("{}: it is no PEM file", path.display()))
         };
-        // Finds now what else every handshake would.
-        if let Err(error) = identity.server_config(MinVersion::Tls13) {
-            bail!(
-                "the key {} and the certificate {} cannot be used: {error}",
+        let certificate = read(cert, "the certificate")?;
+        pki::certificates(&certificate).map_err(|error| anyhow!("{}: {error}", cert.display()))?;
+        let pair = Pair {
+            certificate,
+            key: read(key, "the certificate's key")?,
+        };
+        Self::from_pair(&pair, cert.display().to_string()).map_err(|error| {
+            anyhow!(
+                "the key {} with the certificate {}: {error}",
                 key.display(),
                 cert.display()
-            );
-        }
-        Ok(identity)
+            )
+        })
+    }
+
+    /// A pair of PEM texts.
+    pub fn from_pair(pair: &Pair, origin: String) -> Result<Self, PkiError> {
+        Ok(Self {
+            certified: pki::identity(pair)?,
+            validity: pki::validity(&pair.certificate)?,
+            origin,
+        })
     }
 
     /// A certificate of its own for this machine.
     fn make() -> anyhow::Result<Self> {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let made = rcgen::generate_simple_self_signed(names).context("a certificate cannot be made")?;
-        Ok(Self {
-            chain: vec![made.cert.der().clone()],
-            key: PrivateKeyDer::try_from(made.signing_key.serialize_der())
-                .map_err(|error| anyhow!("a certificate cannot be made: {error}"))?,
-            origin: "made in memory".to_owned(),
-        })
+        let pair = Pair {
+            certificate: made.cert.pem(),
+            key: made.signing_key.serialize_pem(),
+        };
+        Ok(Self::from_pair(&pair, "made in memory".to_owned())?)
+    }
+}
+
+/// The certificate that new connections are shown. Those that are open keep theirs.
+#[derive(Debug)]
+pub struct Shown(ArcSwap<CertifiedKey>);
+
+impl Shown {
+    /// Shows this one.
+    pub fn new(identity: &Identity) -> Arc<Self> {
+        Arc::new(Self(ArcSwap::new(Arc::clone(&identity.certified))))
     }
 
-    /// TLS as the API server speaks it to a Service: HTTP/1.1, no resumption.
-    pub fn server_config(&self, oldest: MinVersion) -> Result<ServerConfig, rustls::Error> {
-        let versions: &[_] = match oldest {
-            MinVersion::Tls12 => &[&TLS13, &TLS12],
-            MinVersion::Tls13 => &[&TLS13],
-        };
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(versions)?
-            .with_no_client_auth()
-            .with_single_cert(self.chain.clone(), self.key.clone_key())
-            .map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => rustls::Error::General(
-                    "the key does not belong to the certificate; were they renewed one without the other?".to_owned(),
-                ),
-                other => other,
-            })?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // The API server resumes no session, so tickets would be work for nobody.
-        config.send_tls13_tickets = 0;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(config)
+    /// Shows another one from the next connection on.
+    pub fn show(&self, identity: &Identity) {
+        self.0.store(Arc::clone(&identity.certified));
     }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+/// TLS as the API server speaks it to a Service: HTTP/1.1, no resumption.
+pub fn server_config(shown: Arc<Shown>, oldest: MinVersion) -> Result<ServerConfig, rustls::Error> {
+    let versions: &[_] = match oldest {
+        MinVersion::Tls12 => &[&TLS13, &TLS12],
+        MinVersion::Tls13 => &[&TLS13],
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)?
+        .with_no_client_auth()
+        .with_cert_resolver(shown);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // The API server resumes no session, so tickets would be work for nobody.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
 }
 
 #[cfg(test)]
@@ -170,7 +179,6 @@ mod tests {
     fn only_outside_a_cluster_one_is_made() {
         let settings = TlsSettings::default();
         let made = Identity::find(&settings, false).unwrap();
-        assert!(!format!("{made:?}").contains(&format!("{:?}", made.key.secret_der())));
         let error = Identity::find(&settings, true).unwrap_err().to_string();
         assert!(
             error.contains("--tls-cert") && error.contains("LABEL_ROUTER_TLS_KEY"),

@@ -51,6 +51,10 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(text.trim().to_owned()))
             }
 
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Text, E> {
+                Ok(Text(value.to_string()))
+            }
+
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Text, E> {
                 Ok(Text(number.to_string()))
             }
@@ -108,6 +112,20 @@ impl Leaf for SocketAddr {
 
     fn write(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Leaf for bool {
+    type Written = bool;
+
+    const WANTS: &'static str = "true or false";
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn write(&self) -> bool {
+        *self
     }
 }
 

@@ -28,6 +28,10 @@ pub const NAMES: &[&str] = &[
     "tls.cert",
     "tls.key",
     "tls.minVersion",
+    "tls.selfManaged",
+    "tls.secret",
+    "tls.service",
+    "tls.registration",
     "log.format",
     "log.level",
     "timeouts.handshake",
@@ -69,7 +73,7 @@ pub struct Settings {
 }
 
 /// The certificate and what is spoken with it.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSettings {
     /// The PEM file with the certificate, the server's own first.
@@ -81,6 +85,29 @@ pub struct TlsSettings {
     /// The oldest version that is spoken.
     #[serde(with = "leaf")]
     pub min_version: MinVersion,
+    /// Whether a CA and a certificate are made and kept in a Secret, and the CA in the registration.
+    #[serde(with = "leaf")]
+    pub self_managed: bool,
+    /// The Secret of self-managed certificates, in label-router's own namespace.
+    pub secret: String,
+    /// The Service that the API server calls: the certificate is for its name.
+    pub service: String,
+    /// The registration whose caBundle is kept.
+    pub registration: String,
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self {
+            cert: None,
+            key: None,
+            min_version: MinVersion::default(),
+            self_managed: false,
+            secret: "label-router-tls".to_owned(),
+            service: "label-router".to_owned(),
+            registration: "label-router".to_owned(),
+        }
+    }
 }
 
 /// The log.
@@ -222,6 +249,13 @@ impl Settings {
                     choices(other)
                 ));
             }
+        }
+        if self.tls.self_managed && (self.tls.cert.is_some() || self.tls.key.is_some()) {
+            problems.push(format!(
+                "{} and {} exclude each other: either label-router makes the certificate, or it reads one",
+                origin(figment, "tls.selfManaged"),
+                origin(figment, if self.tls.cert.is_some() { "tls.cert" } else { "tls.key" }),
+            ));
         }
         for (name, value) in [
             ("timeouts.handshake", self.timeouts.handshake),
@@ -449,6 +483,12 @@ mod tests {
                 && error.contains("Set --tls-key, LABEL_ROUTER_TLS_KEY"),
             "{error}"
         );
+        let error = wrong("tls: {selfManaged: true, cert: a, key: b}");
+        assert!(
+            error.contains("tls.selfManaged in the settings file settings.yaml and tls.cert"),
+            "{error}"
+        );
+        assert!(wrong("tls: {selfManaged: maybe}").contains("is not true or false"));
         assert!(wrong("timeouts: {body: 0s}").starts_with("timeouts.body in the settings file settings.yaml is 0"));
     }
 }
