@@ -43,6 +43,15 @@ deny:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
+# render every overlay and the chart by their own tools, and check what comes of them
+deploy-test:
+    tests/deploy/tools
+    PATH="${XDG_CACHE_HOME:-$HOME/.cache}/label-router/tools/bin:$PATH" cargo test --test deploy -- --include-ignored
+
+# build the image by buildah, without a daemon or a registry, and start it
+image-test:
+    tests/image/build
+
 # write the JSON Schema that editors read anew
 schema:
     UPDATE_SCHEMAS=1 cargo test --quiet --test schema

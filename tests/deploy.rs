@@ -1,4 +1,7 @@
-//! Holds the manifests in `deploy/` against the Kubernetes API, the default policy and each other.
+//! Holds `deploy/` against the Kubernetes API, the default policy and itself. What is a file is read as it is; what kustomize
+//! and Helm make of the files needs them, and is checked by `just deploy-test`.
+//!
+//! `tests/deploy/render` lists every overlay and every set of values for the chart, and prints what comes of one.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,201 +9,75 @@
     reason = "tests read files, and a failure should stop them"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Namespace, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, Namespace, PodSpec, ResourceQuota, Service, ServiceAccount, Volume,
+};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use label_router::policy::{self, PolicyText};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-
-const NAMESPACE: &str = "label-router";
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 #[test]
-fn every_manifest_is_one_that_kubernetes_knows() {
-    the::<Namespace>("namespace.yaml");
-    the::<ConfigMap>("configmap.yaml");
-    the::<Deployment>("deployment.yaml");
-    the::<PodDisruptionBudget>("poddisruptionbudget.yaml");
-    the::<Service>("service.yaml");
-    the::<MutatingWebhookConfiguration>("webhook.yaml");
-    let example = documents("example-statefulset.yaml");
-    typed::<StatefulSet>("example-statefulset.yaml", &example[0]);
-    typed::<Service>("example-statefulset.yaml", &example[1]);
+fn the_base_holds_together() {
+    let base = Manifests::base();
+    base.hold_together();
+    assert_eq!(base.namespace(), "label-router");
+    let webhook = base.webhook();
+    assert_eq!(webhook.failure_policy.as_deref(), Some("Fail"));
+    assert_eq!(webhook.timeout_seconds, Some(3));
+    assert_eq!(base.deployment().spec.replicas, Some(2));
+    let namespace: Namespace = base.the();
+    let labels = namespace.metadata.labels.unwrap();
+    assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
+    assert!(!base.self_managed(), "the base has no rights");
+}
+
+#[test]
+fn the_base_has_every_file_beside_it() {
+    let mut files: BTreeSet<String> = names_in("deploy/base");
+    files.remove("kustomization.yaml");
+    let listed = yaml("deploy/base/kustomization.yaml")["resources"].clone();
+    assert_eq!(serde_json::from_value::<BTreeSet<String>>(listed).unwrap(), files);
 }
 
 #[test]
 fn the_config_map_holds_the_default_policy() {
-    let map = the::<ConfigMap>("configmap.yaml");
+    let map: ConfigMap = Manifests::base().the();
     let data = map.data.unwrap();
     assert_eq!(data.keys().collect::<Vec<_>>(), ["policy.yaml"]);
     assert!(
         data["policy.yaml"] == policy::DEFAULT,
-        "deploy/configmap.yaml holds another policy than src/policy/default.yaml; copy it, with four spaces before each line"
+        "deploy/base/configmap.yaml holds another policy than src/policy/default.yaml; copy it, with four spaces before each line"
     );
-    let manifest = PolicyText {
-        file: "deploy/configmap.yaml".to_owned(),
-        text: read("configmap.yaml"),
-    };
-    let compiled = policy::load(&[manifest]).unwrap_or_else(|problems| panic!("\n{problems}\n"));
+    let file = "deploy/base/configmap.yaml".to_owned();
+    let text = read(&file);
+    let compiled = policy::load(&[PolicyText { file, text }]).unwrap_or_else(|problems| panic!("\n{problems}\n"));
     assert!(compiled.warnings.is_empty(), "\n{}\n", compiled.warnings);
 }
 
 #[test]
-fn the_registration_asks_about_what_the_policy_gates() {
-    let webhook = webhook();
-    let gate = serde_yaml::from_str::<Value>(policy::DEFAULT).unwrap()["gate"].clone();
-    let selected = webhook.object_selector.unwrap().match_labels.unwrap();
-    let selected: Vec<(&str, &str)> = selected
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .collect();
-    assert_eq!(
-        selected,
-        [(gate["label"].as_str().unwrap(), gate["value"].as_str().unwrap())]
-    );
-
-    let [rule] = webhook.rules.unwrap().try_into().unwrap();
-    assert_eq!(
-        rule.operations.unwrap(),
-        ["CREATE"],
-        "where a Pod runs cannot be changed later"
-    );
-    assert_eq!(rule.resources.unwrap(), ["pods"]);
-    assert_eq!(rule.api_groups.unwrap(), [""]);
-    assert_eq!(rule.api_versions.unwrap(), ["v1"]);
-}
-
-#[test]
-fn the_registration_is_one_that_the_api_server_takes() {
-    let webhook = webhook();
-    assert!(
-        webhook.name.split('.').count() >= 3,
-        "{} has too few segments",
-        webhook.name
-    );
-    assert_eq!(webhook.failure_policy.as_deref(), Some("Fail"));
-    assert_eq!(webhook.reinvocation_policy.as_deref(), Some("IfNeeded"));
-    assert_eq!(webhook.match_policy.as_deref(), Some("Equivalent"));
-    assert_eq!(webhook.side_effects, "NoneOnDryRun");
-    assert_eq!(webhook.timeout_seconds, Some(3));
-    assert_eq!(webhook.admission_review_versions, ["v1"]);
-    assert_eq!(
-        webhook.client_config.ca_bundle, None,
-        "applying the file again would take away what stands there"
-    );
-
-    let [namespaces] = webhook
-        .namespace_selector
-        .unwrap()
-        .match_expressions
-        .unwrap()
-        .try_into()
-        .unwrap();
-    assert_eq!(
-        (namespaces.key.as_str(), namespaces.operator.as_str()),
-        ("kubernetes.io/metadata.name", "NotIn")
-    );
-    assert_eq!(namespaces.values.unwrap(), ["kube-system", NAMESPACE]);
-}
-
-/// From the API server to the process.
-#[test]
-fn the_ports_lead_to_the_server() {
-    let called = webhook().client_config.service.unwrap();
-    let service = the::<Service>("service.yaml");
-    assert_eq!(Some(&called.name), service.metadata.name.as_ref());
-    assert_eq!(Some(&called.namespace), service.metadata.namespace.as_ref());
-    assert_eq!(called.path.as_deref(), Some("/mutate"));
-    let service = service.spec.unwrap();
-    let [port] = service.ports.unwrap().try_into().unwrap();
-    assert_eq!(called.port, Some(port.port));
-    let deployment = the::<Deployment>("deployment.yaml").spec;
-    let labels = deployment.template.metadata.unwrap().labels;
-    assert_eq!(service.selector, labels);
-    assert_eq!(deployment.selector.match_labels, labels);
-    assert_eq!(
-        the::<PodDisruptionBudget>("poddisruptionbudget.yaml")
-            .spec
-            .unwrap()
-            .selector
-            .unwrap()
-            .match_labels,
-        labels
-    );
-
-    let container = container();
-    let number = |name: &str| {
-        let ports = container.ports.iter().flatten();
-        ports
-            .filter(|port| port.name.as_deref() == Some(name))
-            .map(|port| port.container_port)
-            .next()
-    };
-    let Some(IntOrString::String(target)) = &port.target_port else {
-        panic!("the Service's targetPort is no name: {:?}", port.target_port);
-    };
-    assert_eq!(number(target), Some(8443));
-    assert_eq!(number("ops"), Some(8080));
-    for (probe, path) in [
-        (&container.liveness_probe, "/healthz"),
-        (&container.readiness_probe, "/readyz"),
-    ] {
-        let get = probe.as_ref().unwrap().http_get.as_ref().unwrap();
-        assert_eq!(
-            (get.path.as_deref(), &get.port),
-            (Some(path), &IntOrString::String("ops".to_owned()))
-        );
-    }
-}
-
-#[test]
-fn what_the_server_reads_is_mounted() {
-    let spec = the::<Deployment>("deployment.yaml").spec.template.spec.unwrap();
-    let volumes = spec.volumes.unwrap();
-    let container = container();
-    let mounts = container.volume_mounts.unwrap();
-    let volume = |path: &str| {
-        let mount = mounts
-            .iter()
-            .find(|mount| path.starts_with(&format!("{}/", mount.mount_path)))
-            .unwrap();
-        assert_eq!(mount.sub_path, None, "what is mounted by subPath never changes");
-        volumes.iter().find(|volume| volume.name == mount.name).unwrap()
-    };
-    let argument = |name: &str| {
-        let mut arguments = container.args.iter().flatten();
-        arguments
-            .find_map(|argument| argument.strip_prefix(name))
-            .unwrap()
-            .to_owned()
-    };
-    let map = volume(&format!("{}/", argument("--policy=")))
-        .config_map
-        .as_ref()
-        .unwrap();
-    assert_eq!(
-        Some(&map.name),
-        the::<ConfigMap>("configmap.yaml").metadata.name.as_ref()
-    );
-    for (flag, key) in [("--tls-cert=", "tls.crt"), ("--tls-key=", "tls.key")] {
-        let path = argument(flag);
-        let secret = volume(&path).secret.as_ref().unwrap();
-        assert_eq!(secret.secret_name.as_deref(), Some("label-router-tls"));
-        assert!(path.ends_with(key), "a Secret of type kubernetes.io/tls has no {path}");
-    }
+fn the_default_policy_finds_what_it_names() {
+    let base = Manifests::base();
     let sinks = serde_yaml::from_str::<Value>(policy::DEFAULT).unwrap()["sinks"].clone();
-    let secret = volume(sinks[0]["secret"]["file"].as_str().unwrap())
+    let secret = base
+        .volume_at(sinks[0]["secret"]["file"].as_str().unwrap())
         .secret
-        .as_ref()
         .unwrap();
     assert_eq!(secret.optional, Some(true), "the default policy runs without a robot");
     let variable = sinks[0]["url"]["env"].as_str().unwrap();
+    let container = base.container();
     assert!(
         container.env.iter().flatten().any(|env| env.name == variable),
         "no variable {variable}"
@@ -208,97 +85,978 @@ fn what_the_server_reads_is_mounted() {
 }
 
 #[test]
-fn the_server_may_do_little() {
-    let spec = the::<Deployment>("deployment.yaml").spec;
-    assert_eq!(spec.replicas, Some(2));
-    let pod = spec.template.spec.unwrap();
-    assert_eq!(
-        pod.enable_service_links,
-        Some(false),
-        "a Service named label-router sets LABEL_ROUTER_PORT"
+fn the_example_is_one_that_kubernetes_knows_and_the_default_policy_gates() {
+    let example = documents(
+        "deploy/example-statefulset.yaml",
+        &read("deploy/example-statefulset.yaml"),
     );
-    let context = pod.security_context.unwrap();
-    assert_eq!(context.run_as_non_root, Some(true));
-    assert_eq!(context.seccomp_profile.unwrap().type_, "RuntimeDefault");
-    let container = container();
-    assert!(container.resources.unwrap().requests.is_some());
-    let context = container.security_context.unwrap();
-    assert_eq!(context.read_only_root_filesystem, Some(true));
-    assert_eq!(context.allow_privilege_escalation, Some(false));
-    assert_eq!(context.capabilities.unwrap().drop.unwrap(), ["ALL"]);
+    let set: StatefulSet = strict("deploy/example-statefulset.yaml", &example[0]);
+    strict::<Service>("deploy/example-statefulset.yaml", &example[1]);
+    let labels = set.spec.template.metadata.unwrap().labels.unwrap();
+    let gate = serde_yaml::from_str::<Value>(policy::DEFAULT).unwrap()["gate"].clone();
+    assert_eq!(labels[gate["label"].as_str().unwrap()], gate["value"]);
 }
 
+/// No file of an overlay is forgotten, and none is missing.
 #[test]
-fn everything_is_in_one_namespace() {
-    assert_eq!(
-        the::<Namespace>("namespace.yaml").metadata.name.as_deref(),
-        Some(NAMESPACE)
-    );
-    for file in [
-        "configmap.yaml",
-        "deployment.yaml",
-        "poddisruptionbudget.yaml",
-        "service.yaml",
-        "cert-manager/certificate.yaml",
-    ] {
-        for document in documents(file) {
-            assert_eq!(document["metadata"]["namespace"], NAMESPACE, "{file}");
+fn the_overlays_name_their_files() {
+    for kustomization in kustomizations() {
+        let file = format!("{kustomization}/kustomization.yaml");
+        let said = yaml(&file);
+        let mut files = names_in(&kustomization);
+        files.remove("kustomization.yaml");
+        let resources = said["resources"].as_array().into_iter().flatten().map(Value::as_str);
+        let patches = said["patches"].as_array().into_iter().flatten();
+        let patches = patches.map(|patch| patch["path"].as_str());
+        let generated = said["configMapGenerator"].as_array().into_iter().flatten();
+        let generated = generated
+            .flat_map(|map| map["files"].as_array().unwrap())
+            .map(Value::as_str);
+        for named in resources.chain(patches).chain(generated).flatten() {
+            let path = root().join(&kustomization).join(named);
+            assert!(path.exists(), "{file}: there is no {named}");
+            files.remove(named);
+        }
+        assert!(files.is_empty(), "{file} does not name {files:?}");
+        for image in said["images"].as_array().into_iter().flatten() {
+            assert_eq!(image["newTag"], env!("CARGO_PKG_VERSION"), "{file}");
         }
     }
 }
 
 #[test]
+fn a_certificate_of_its_own_needs_two_objects_by_name() {
+    let file = "deploy/overlays/self-managed/rbac.yaml";
+    let objects = documents(file, &read(file));
+    let rights = Manifests {
+        name: file.to_owned(),
+        objects,
+    };
+    rights.are_known();
+    let patch = yaml("deploy/overlays/self-managed/deployment.yaml");
+    let pod = &patch["spec"]["template"]["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], true);
+    let arguments: Vec<String> = serde_json::from_value(pod["containers"][0]["args"].clone()).unwrap();
+    let base = Manifests::base();
+    assert!(arguments.contains(&"--tls-self-managed".to_owned()));
+    assert_eq!(
+        argument(&arguments, "--policy="),
+        argument(&base.arguments(), "--policy=")
+    );
+    assert_eq!(
+        argument(&arguments, "--tls-service="),
+        Some(base.service_name().as_str())
+    );
+    assert_eq!(
+        argument(&arguments, "--tls-registration="),
+        Some(base.registration_name().as_str())
+    );
+    rights.allow_only(
+        argument(&arguments, "--tls-secret=").unwrap(),
+        &base.registration_name(),
+        base.deployment()
+            .spec
+            .template
+            .spec
+            .unwrap()
+            .service_account_name
+            .as_deref(),
+    );
+}
+
+#[test]
 fn the_certificate_is_for_the_name_that_is_called() {
-    let called = webhook().client_config.service.unwrap();
-    let name = format!("{}.{}.svc", called.name, called.namespace);
-    let certificates = documents("cert-manager/certificate.yaml");
-    let serving = certificates
-        .iter()
-        .find(|document| document["spec"]["secretName"] == "label-router-tls")
-        .unwrap();
-    assert_eq!(serving["spec"]["dnsNames"], serde_json::json!([name]));
-    assert!(read("README.md").contains(&format!("subjectAltName=DNS:{name}")));
+    let base = Manifests::base();
+    let file = "deploy/overlays/cert-manager/certificate.yaml";
+    let certificates = Manifests {
+        name: file.to_owned(),
+        objects: documents(file, &read(file)),
+    };
+    certificates.are_known();
+    let secret = base.volume_at("/etc/label-router/tls/tls.crt").secret.unwrap();
+    let certificate = certificates.certificate_for(&base.dns_name(), &secret.secret_name.unwrap());
+    let patch = yaml("deploy/overlays/cert-manager/registration.yaml");
+    assert_eq!(
+        patch["metadata"]["annotations"]["cert-manager.io/inject-ca-from"],
+        format!("{}/{certificate}", base.namespace())
+    );
+    let by_hand = format!("subjectAltName=DNS:{}", base.dns_name());
+    assert!(read("deploy/README.md").contains(&by_hand));
 }
 
-fn webhook() -> MutatingWebhook {
-    let [webhook] = the::<MutatingWebhookConfiguration>("webhook.yaml")
-        .webhooks
+/// The first replica must start before its Secret is there, which it makes.
+#[test]
+fn a_certificate_of_its_own_is_not_mounted() {
+    let patch = yaml("deploy/overlays/self-managed/deployment.yaml");
+    let pod = &patch["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"], json!([{"$patch": "delete", "name": "tls"}]));
+    assert_eq!(
+        pod["containers"][0]["volumeMounts"],
+        json!([{"$patch": "delete", "mountPath": "/etc/label-router/tls"}])
+    );
+}
+
+#[test]
+fn the_chart_serves_the_default_policy_and_this_version() {
+    let values = yaml("deploy/chart/label-router/values.yaml");
+    assert!(
+        values["policy"] == policy::DEFAULT,
+        "deploy/chart/label-router/values.yaml holds another policy than src/policy/default.yaml; copy it, with two spaces \
+         before each line"
+    );
+    let chart = yaml("deploy/chart/label-router/Chart.yaml");
+    assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn the_schema_of_the_values_takes_what_is_right_and_nothing_else() {
+    let schema: Value = serde_json::from_str(&read("deploy/chart/label-router/values.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let defaults = yaml("deploy/chart/label-router/values.yaml");
+    let right = names_in("tests/deploy/values")
+        .into_iter()
+        .map(|name| (name.clone(), yaml(&format!("tests/deploy/values/{name}"))));
+    for (name, values) in right.chain([("values.yaml".to_owned(), defaults.clone())]) {
+        let problems: Vec<String> = validator.iter_errors(&values).map(|error| error.to_string()).collect();
+        assert!(problems.is_empty(), "{name}: {problems:?}");
+    }
+    for wrong in [
+        json!({"replica": 2}),
+        json!({"certificates": {"mode": "certmanager"}}),
+        json!({"certificates": {"secret": "label-router-tls"}}),
+        json!({"certificates": {"existingSecret": {"ca": "ca.crt"}}}),
+        json!({"policy": {"gate": {}}}),
+        json!({"policy": ""}),
+        json!({"registration": {"webhookName": "sts-webhook"}}),
+        json!({"registration": {"failurePolicy": "fail"}}),
+        json!({"registration": {"timeoutSeconds": 60}}),
+        json!({"registration": {"objectSelector": {"ab-build-different": "true"}}}),
+        json!({"service": {"ports": []}}),
+        json!({"image": {"digest": "latest"}}),
+        json!({"sinks": {"env": {"no-variable": "key"}}}),
+    ] {
+        assert!(!validator.is_valid(&wrong), "the schema takes {wrong}");
+    }
+    let mut untold = Vec::new();
+    untold_values(&schema, &defaults, "", &mut untold);
+    assert!(untold.is_empty(), "values.yaml leaves out {untold:?}");
+}
+
+/// Outside a cluster the same is asked, of another address.
+#[test]
+fn the_registration_outside_asks_the_same() {
+    let file = "deploy/outside/registration.yaml";
+    let outside = Manifests {
+        name: file.to_owned(),
+        objects: documents(file, &read(file)),
+    };
+    outside.are_known();
+    let (mut outside, mut base) = (outside.webhook(), Manifests::base().webhook());
+    assert_eq!(outside.client_config.ca_bundle, None);
+    assert!(outside.client_config.url.unwrap().ends_with("/mutate"));
+    outside.client_config = base.client_config.clone();
+    // There is no Pod of label-router's that would have to be left out.
+    let namespaces = base
+        .namespace_selector
+        .as_mut()
         .unwrap()
-        .try_into()
+        .match_expressions
+        .as_mut()
         .unwrap();
-    webhook
+    namespaces[0].values = Some(vec!["kube-system".to_owned()]);
+    base.name.clone_from(&outside.name);
+    assert_eq!(outside, base);
 }
 
-fn container() -> Container {
-    let pod = the::<Deployment>("deployment.yaml").spec.template.spec.unwrap();
-    let [container] = pod.containers.try_into().unwrap();
-    container
+/// The names that the schema knows and the defaults do not show.
+fn untold_values(schema: &Value, defaults: &Value, path: &str, untold: &mut Vec<String>) {
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        match defaults.get(name) {
+            // Helm's own; objects that are empty unless somebody fills them.
+            None if path == ".global" => {}
+            None if path.starts_with(".certificates.certManager.issuerRef.") => {}
+            None if path.starts_with(".registration.objectSelector.") => {}
+            None => untold.push(path),
+            Some(value) => untold_values(inner, value, &path, untold),
+        }
+    }
 }
 
-fn read(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+/// Flags that deploy/ uses are flags of the program.
+#[cfg(feature = "server")]
+#[test]
+fn the_flags_exist() {
+    // What the next version of `serve` takes.
+    let coming = [
+        "--tls-self-managed",
+        "--tls-secret",
+        "--tls-service",
+        "--tls-registration",
+    ];
+    let output = Command::new(assert_cmd::cargo::cargo_bin!("label-router"))
+        .args(["serve", "--help"])
+        .output()
+        .unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let mut found = 0;
+    for file in files_below(&root().join("deploy")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let flags = text.lines().filter_map(|line| line.trim().strip_prefix("- --"));
+        for flag in flags {
+            let flag = format!("--{}", flag.split('=').next().unwrap());
+            assert!(
+                help.contains(&format!("{flag} ")) || coming.contains(&flag.as_str()),
+                "{}: label-router serve takes no {flag}",
+                file.display()
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 5, "{found} flags");
 }
 
-fn documents(file: &str) -> Vec<Value> {
-    serde_yaml::Deserializer::from_str(&read(file))
-        .map(|document| Value::deserialize(document).unwrap_or_else(|error| panic!("{file}: {error}")))
+#[test]
+#[ignore = "needs kustomize or kubectl, and helm: just deploy-test"]
+fn all_that_the_tools_make_holds_together() {
+    let ways = ways();
+    for (name, namespace) in &ways {
+        let manifests = Manifests::rendered(name);
+        manifests.hold_together();
+        assert_eq!(&manifests.namespace(), namespace, "{name}");
+    }
+    assert!(ways.len() > 9, "{ways:?}");
+}
+
+#[test]
+#[ignore = "needs kustomize or kubectl, and helm: just deploy-test"]
+fn the_chart_says_what_the_overlays_say() {
+    for (chart, kustomization) in [
+        ("chart/self-managed", "overlays/self-managed"),
+        ("chart/cert-manager", "overlays/cert-manager"),
+        ("chart/existing-secret", "base"),
+        ("chart/sts-webhook", "overlays/sts-webhook"),
+    ] {
+        let ours = Manifests::rendered(kustomization).comparable();
+        let theirs = Manifests::rendered(chart).comparable();
+        assert_eq!(
+            ours.keys().collect::<Vec<_>>(),
+            theirs.keys().collect::<Vec<_>>(),
+            "{kustomization} and {chart}"
+        );
+        for (object, ours) in ours {
+            let theirs = &theirs[&object];
+            let only = |these: &str, those: &str| -> String {
+                let lines = these.lines().filter(|line| !those.lines().any(|other| other == *line));
+                lines.fold(String::new(), |text, line| text + line + "\n")
+            };
+            assert!(
+                ours == *theirs,
+                "{object}\nonly in {kustomization}:\n{}only in {chart}:\n{}",
+                only(&ours, theirs),
+                only(theirs, &ours)
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs helm: just deploy-test"]
+fn the_chart_carries_values_where_they_belong() {
+    let everything = Manifests::rendered("chart/everything");
+    let values = yaml("tests/deploy/values/everything.yaml");
+    let map: ConfigMap = everything.the();
+    assert_eq!(
+        map.data.unwrap()["policy.yaml"],
+        values["policy"],
+        "the policy is a template"
+    );
+    let deployment = serde_json::to_value(everything.deployment()).unwrap();
+    let pod = &deployment["spec"]["template"]["spec"];
+    for name in ["nodeSelector", "tolerations", "affinity", "priorityClassName"] {
+        assert_eq!(pod[name], values[name], "{name}");
+    }
+    let container = &pod["containers"][0];
+    assert_eq!(container["resources"], values["resources"]);
+    assert_eq!(container["imagePullPolicy"], "Always");
+    let image = container["image"].as_str().unwrap();
+    assert!(
+        image.starts_with("registry.example.com/platform/label-router@sha256:"),
+        "{image}"
+    );
+    assert_eq!(container["lifecycle"], Value::Null, "the server pauses by itself");
+    let variables = container["env"].as_array().unwrap();
+    assert!(variables.contains(&values["extraEnv"][0]));
+    assert!(
+        variables
+            .iter()
+            .all(|variable| variable["name"] != "LABEL_ROUTER_SHUTDOWN_PAUSE")
+    );
+    assert_eq!(pod["serviceAccountName"], "existing");
+    assert!(everything.all::<ServiceAccount>().is_empty());
+    assert_eq!(everything.webhook().failure_policy.as_deref(), Some("Ignore"));
+    let policy: NetworkPolicy = everything.the();
+    let ingress = policy.spec.unwrap().ingress.unwrap();
+    let [api_server] = ingress.try_into().unwrap();
+    assert_eq!(
+        serde_json::to_value(api_server.from).unwrap(),
+        values["networkPolicy"]["apiServer"]
+    );
+
+    let host = Manifests::rendered("chart/host-network");
+    let pod = host.pod();
+    assert_eq!(pod.host_network, Some(true));
+    assert_eq!(pod.dns_policy.as_deref(), Some("ClusterFirstWithHostNet"));
+    assert!(host.all::<NetworkPolicy>().is_empty(), "it would not hold");
+    let registration: MutatingWebhookConfiguration = host.the();
+    assert_eq!(
+        registration.metadata.labels.unwrap()["admissions.enforcer/disabled"],
+        "true"
+    );
+    let bundle = host.webhook().client_config.ca_bundle.unwrap();
+    assert!(
+        String::from_utf8(bundle.0)
+            .unwrap()
+            .starts_with("-----BEGIN CERTIFICATE-----\n")
+    );
+}
+
+#[test]
+#[ignore = "needs helm: just deploy-test"]
+fn helm_finds_nothing_wrong_with_the_chart() {
+    for name in names_in("tests/deploy/values") {
+        let values = format!("tests/deploy/values/{name}");
+        run(Command::new("helm").args([
+            "lint",
+            "--strict",
+            "--quiet",
+            "deploy/chart/label-router",
+            "--values",
+            &values,
+        ]));
+    }
+    for (wrong, told) in [
+        ("replica=1", "'replica' not allowed"),
+        (
+            "policy=rules: [{name: first\\, gate: {label: tier}}]",
+            "the rule first has a gate of its own",
+        ),
+        ("policy=rules: []", "the policy has no gate"),
+        ("policy=gate: label: tier", "policy cannot be read"),
+    ] {
+        let output = Command::new("helm")
+            .args(["template", "deploy/chart/label-router", "--set", wrong])
+            .current_dir(root())
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(told), "{wrong}: {error}");
+    }
+    // What is said after an installation is a template, too.
+    for set in ["self-managed", "existing-secret", "host-network", "everything"] {
+        let values = format!("tests/deploy/values/{set}.yaml");
+        let mut command = Command::new("helm");
+        command.args([
+            "install",
+            "trial",
+            "deploy/chart/label-router",
+            "--dry-run=client",
+            "--values",
+            &values,
+        ]);
+        let said = run(&mut command);
+        let (_, notes) = said.split_once("NOTES:").unwrap();
+        assert!(
+            notes.contains("kubectl delete mutatingwebhookconfiguration "),
+            "{notes}"
+        );
+        assert_eq!(
+            notes.contains("caBundle\\\", \\\"value"),
+            set == "existing-secret",
+            "{notes}"
+        );
+    }
+}
+
+/// The objects of one way into a cluster.
+struct Manifests {
+    /// For messages.
+    name: String,
+    objects: Vec<Value>,
+}
+
+impl Manifests {
+    fn base() -> Self {
+        let listed = yaml("deploy/base/kustomization.yaml")["resources"].clone();
+        let files: Vec<String> = serde_json::from_value(listed).unwrap();
+        let objects = files.iter().flat_map(|file| {
+            let file = format!("deploy/base/{file}");
+            documents(&file, &read(&file))
+        });
+        Self {
+            name: "base".to_owned(),
+            objects: objects.collect(),
+        }
+    }
+
+    fn rendered(name: &str) -> Self {
+        let text = run(Command::new("tests/deploy/render").arg(name));
+        Self {
+            name: name.to_owned(),
+            objects: documents(name, &text),
+        }
+    }
+
+    /// All that must hold, however they came about.
+    fn hold_together(&self) {
+        self.are_known();
+        self.are_in_one_namespace();
+        self.registration_asks_about_what_the_policy_gates();
+        self.registration_is_one_that_the_api_server_takes();
+        self.ports_lead_to_the_server();
+        self.what_the_server_reads_is_there();
+        self.the_server_may_do_little();
+        self.it_stops_without_loss();
+        self.critical_pods_have_a_quota();
+    }
+
+    /// Every object is one that Kubernetes knows, in each of its fields.
+    fn are_known(&self) {
+        for object in &self.objects {
+            let name = format!("{}: {}", self.name, object["metadata"]["name"]);
+            match object["kind"].as_str().unwrap() {
+                "Namespace" => drop(strict::<Namespace>(&name, object)),
+                "ServiceAccount" => drop(strict::<ServiceAccount>(&name, object)),
+                "Role" => drop(strict::<Role>(&name, object)),
+                "RoleBinding" => drop(strict::<RoleBinding>(&name, object)),
+                "ClusterRole" => drop(strict::<ClusterRole>(&name, object)),
+                "ClusterRoleBinding" => drop(strict::<ClusterRoleBinding>(&name, object)),
+                "ConfigMap" => drop(strict::<ConfigMap>(&name, object)),
+                "Deployment" => drop(strict::<Deployment>(&name, object)),
+                "PodDisruptionBudget" => drop(strict::<PodDisruptionBudget>(&name, object)),
+                "Service" => drop(strict::<Service>(&name, object)),
+                "NetworkPolicy" => drop(strict::<NetworkPolicy>(&name, object)),
+                "ResourceQuota" => drop(strict::<ResourceQuota>(&name, object)),
+                "MutatingWebhookConfiguration" => drop(strict::<MutatingWebhookConfiguration>(&name, object)),
+                "Issuer" | "Certificate" => assert_eq!(object["apiVersion"], "cert-manager.io/v1", "{name}"),
+                other => panic!("{name}: nobody checks a {other}"),
+            }
+        }
+    }
+
+    fn are_in_one_namespace(&self) {
+        let cluster = [
+            "Namespace",
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "MutatingWebhookConfiguration",
+        ];
+        for object in &self.objects {
+            let kind = object["kind"].as_str().unwrap();
+            let wanted = if cluster.contains(&kind) {
+                Value::Null
+            } else {
+                self.namespace().into()
+            };
+            assert_eq!(object["metadata"]["namespace"], wanted, "{}: {kind}", self.name);
+        }
+        for namespace in self.all::<Namespace>() {
+            assert_eq!(namespace.metadata.name, Some(self.namespace()), "{}", self.name);
+        }
+    }
+
+    fn registration_asks_about_what_the_policy_gates(&self) {
+        let map: ConfigMap = self.the();
+        let text = serde_yaml::to_string(&map).unwrap();
+        let file = self.name.clone();
+        policy::load(&[PolicyText { file, text }]).unwrap_or_else(|problems| panic!("\n{problems}\n"));
+        let text = &map.data.unwrap()["policy.yaml"];
+        let policy: Value = serde_yaml::from_str(text).unwrap();
+        let gate = [&policy["gate"], &policy["rules"][0]["gate"]]
+            .into_iter()
+            .find(|gate| gate.is_object());
+        let gate = gate.unwrap();
+        let label = gate["label"].as_str().unwrap();
+        let wanted = match (gate["value"].as_str(), &gate["values"]) {
+            (Some(value), _) => json!({"matchLabels": {label: value}}),
+            (None, Value::Null) => json!({"matchExpressions": [{"key": label, "operator": "Exists"}]}),
+            (None, values) => json!({"matchExpressions": [{"key": label, "operator": "In", "values": values}]}),
+        };
+        let webhook = self.webhook();
+        let selector = serde_json::to_value(webhook.object_selector).unwrap();
+        assert_eq!(selector, wanted, "{}", self.name);
+
+        let [rule] = webhook.rules.unwrap().try_into().unwrap();
+        assert_eq!(
+            rule.operations.unwrap(),
+            ["CREATE"],
+            "where a Pod runs cannot be changed later"
+        );
+        assert_eq!(rule.resources.unwrap(), ["pods"]);
+        assert_eq!(rule.api_groups.unwrap(), [""]);
+        assert_eq!(rule.api_versions.unwrap(), ["v1"]);
+    }
+
+    fn registration_is_one_that_the_api_server_takes(&self) {
+        let webhook = self.webhook();
+        assert!(
+            webhook.name.split('.').count() >= 3,
+            "{} has too few segments",
+            webhook.name
+        );
+        assert_eq!(webhook.reinvocation_policy.as_deref(), Some("IfNeeded"));
+        assert_eq!(webhook.match_policy.as_deref(), Some("Equivalent"));
+        assert_eq!(webhook.side_effects, "NoneOnDryRun");
+        assert_eq!(webhook.admission_review_versions, ["v1"]);
+        if self.name != "chart/host-network" {
+            assert_eq!(
+                webhook.client_config.ca_bundle, None,
+                "applying it again would take away what stands there"
+            );
+        }
+        let namespaces = webhook.namespace_selector.unwrap().match_expressions.unwrap();
+        assert_eq!(
+            (namespaces[0].key.as_str(), namespaces[0].operator.as_str()),
+            ("kubernetes.io/metadata.name", "NotIn")
+        );
+        let left_out = namespaces[0].values.clone().unwrap();
+        for namespace in ["kube-system", &self.namespace()] {
+            assert!(
+                left_out.iter().any(|name| name == namespace),
+                "{}: {left_out:?}",
+                self.name
+            );
+        }
+    }
+
+    /// From the API server to the process.
+    fn ports_lead_to_the_server(&self) {
+        let called = self.webhook().client_config.service.unwrap();
+        let service: Service = self.the();
+        assert_eq!(Some(&called.name), service.metadata.name.as_ref());
+        assert_eq!(Some(&called.namespace), service.metadata.namespace.as_ref());
+        assert_eq!(called.path.as_deref(), Some("/mutate"));
+        let service = service.spec.unwrap();
+        let ports = service.ports.unwrap();
+        let port = ports.iter().find(|port| Some(port.port) == called.port);
+        let port = port.unwrap_or_else(|| panic!("{}: the Service has no port {:?}", self.name, called.port));
+        let deployment = self.deployment().spec;
+        let labels = deployment.template.metadata.unwrap().labels.unwrap();
+        let all_of = |selector: Option<BTreeMap<String, String>>| {
+            let selector = selector.unwrap();
+            assert!(!selector.is_empty(), "{}: selects all Pods", self.name);
+            for (key, value) in &selector {
+                assert_eq!(labels.get(key), Some(value), "{}: {key}", self.name);
+            }
+        };
+        let selected = |selector: LabelSelector| all_of(selector.match_labels);
+        all_of(service.selector);
+        selected(deployment.selector);
+        for budget in self.all::<PodDisruptionBudget>() {
+            selected(budget.spec.unwrap().selector.unwrap());
+        }
+        for constraint in self.pod().topology_spread_constraints.unwrap() {
+            selected(constraint.label_selector.unwrap());
+        }
+
+        let container = self.container();
+        let arguments = self.arguments();
+        let listens = |flag: &str, default: i32| {
+            argument(&arguments, flag).map_or(default, |address| address.rsplit(':').next().unwrap().parse().unwrap())
+        };
+        let (https, ops) = (listens("--listen=", 8443), listens("--ops-listen=", 8080));
+        let number = |name: &str| {
+            let ports = container.ports.iter().flatten();
+            ports
+                .filter(|port| port.name.as_deref() == Some(name))
+                .map(|port| port.container_port)
+                .next()
+        };
+        let Some(IntOrString::String(target)) = &port.target_port else {
+            panic!("the Service's targetPort is no name: {:?}", port.target_port);
+        };
+        assert_eq!(number(target), Some(https), "{}", self.name);
+        assert_eq!(number("ops"), Some(ops), "{}", self.name);
+        for (probe, path) in [
+            (&container.liveness_probe, "/healthz"),
+            (&container.readiness_probe, "/readyz"),
+        ] {
+            let get = probe.as_ref().unwrap().http_get.as_ref().unwrap();
+            assert_eq!(
+                (get.path.as_deref(), &get.port),
+                (Some(path), &IntOrString::String("ops".to_owned()))
+            );
+        }
+        for policy in self.all::<NetworkPolicy>() {
+            let policy = policy.spec.unwrap();
+            selected(policy.pod_selector.unwrap());
+            assert_eq!(policy.policy_types.unwrap(), ["Ingress", "Egress"]);
+            let let_in = policy.ingress.unwrap().into_iter().flat_map(|rule| rule.ports.unwrap());
+            let let_in: Vec<Option<IntOrString>> = let_in.map(|port| port.port).collect();
+            assert!(let_in.contains(&Some(IntOrString::Int(https))), "{}", self.name);
+            let let_out = policy.egress.unwrap().into_iter().flat_map(|rule| rule.ports.unwrap());
+            let let_out: Vec<Option<IntOrString>> = let_out.map(|port| port.port).collect();
+            for wanted in [53, 443, 6443, 9093] {
+                assert!(
+                    let_out.contains(&Some(IntOrString::Int(wanted))),
+                    "{}: {wanted}",
+                    self.name
+                );
+            }
+        }
+    }
+
+    fn what_the_server_reads_is_there(&self) {
+        let arguments = self.arguments();
+        let policy = argument(&arguments, "--policy=").unwrap();
+        let map = self.volume_at(&format!("{policy}/")).config_map.unwrap();
+        let policy: ConfigMap = self.the();
+        assert_eq!(Some(map.name), policy.metadata.name, "{}", self.name);
+        if self.self_managed() {
+            let secret = argument(&arguments, "--tls-secret=").unwrap();
+            assert_eq!(
+                argument(&arguments, "--tls-service="),
+                Some(self.service_name().as_str())
+            );
+            assert_eq!(
+                argument(&arguments, "--tls-registration="),
+                Some(self.registration_name().as_str())
+            );
+            let account = self.pod().service_account_name;
+            self.allow_only(secret, &self.registration_name(), account.as_deref());
+            let volumes = self.pod().volumes.unwrap();
+            let mounted = volumes.into_iter().filter_map(|volume| volume.secret?.secret_name);
+            assert!(
+                mounted.into_iter().all(|mounted| mounted != secret),
+                "{}: the first Pod would wait for the Secret that it makes",
+                self.name
+            );
+            return;
+        }
+        let [certificate, key] = ["--tls-cert=", "--tls-key="].map(|flag| argument(&arguments, flag).unwrap());
+        let mut names = Vec::new();
+        for (path, file) in [(certificate, "tls.crt"), (key, "tls.key")] {
+            assert!(path.ends_with(file), "a Secret of type kubernetes.io/tls has no {path}");
+            let secret = self.volume_at(path).secret.unwrap();
+            if let Some(items) = secret.items {
+                assert!(items.iter().any(|item| item.path == file), "{}: no {file}", self.name);
+            }
+            names.push(secret.secret_name.unwrap());
+        }
+        assert_eq!(names[0], names[1]);
+        if self.objects.iter().any(|object| object["kind"] == "Certificate") {
+            let certificate = self.certificate_for(&self.dns_name(), &names[0]);
+            let registration: MutatingWebhookConfiguration = self.the();
+            assert_eq!(
+                registration.metadata.annotations.unwrap()["cert-manager.io/inject-ca-from"],
+                format!("{}/{certificate}", self.namespace())
+            );
+        }
+    }
+
+    /// A token where it is needed, and rights only with it.
+    fn the_server_may_do_little(&self) {
+        let pod = self.pod();
+        assert_eq!(
+            pod.automount_service_account_token,
+            Some(self.self_managed()),
+            "{}",
+            self.name
+        );
+        let rights = self.all::<Role>().len() + self.all::<ClusterRole>().len();
+        assert_eq!(rights, if self.self_managed() { 2 } else { 0 }, "{}", self.name);
+        for account in self.all::<ServiceAccount>() {
+            assert_eq!(account.metadata.name, pod.service_account_name);
+            assert_eq!(account.automount_service_account_token, Some(false));
+        }
+        assert_eq!(
+            pod.enable_service_links,
+            Some(false),
+            "a Service named label-router sets LABEL_ROUTER_PORT"
+        );
+        let context = pod.security_context.unwrap();
+        assert_eq!(context.run_as_non_root, Some(true));
+        assert_eq!(context.seccomp_profile.unwrap().type_, "RuntimeDefault");
+        let container = self.container();
+        assert!(container.resources.unwrap().requests.is_some());
+        let context = container.security_context.unwrap();
+        assert_eq!(context.read_only_root_filesystem, Some(true));
+        assert_eq!(context.allow_privilege_escalation, Some(false));
+        assert_eq!(context.capabilities.unwrap().drop.unwrap(), ["ALL"]);
+    }
+
+    /// The pause is preStop's or the server's own, and both it and running requests have their time.
+    fn it_stops_without_loss(&self) {
+        let container = self.container();
+        let sleep = container.lifecycle.and_then(|lifecycle| lifecycle.pre_stop?.sleep);
+        let environment = container.env.unwrap_or_default();
+        let own = environment
+            .into_iter()
+            .find(|variable| variable.name == "LABEL_ROUTER_SHUTDOWN_PAUSE");
+        assert_eq!(
+            own.and_then(|variable| variable.value).as_deref(),
+            sleep.as_ref().map(|_| "0s"),
+            "{}: two pauses, or none",
+            self.name
+        );
+        let (pause, drain) = (sleep.map_or(5, |sleep| sleep.seconds), 20);
+        let grace = self.pod().termination_grace_period_seconds.unwrap();
+        assert!(grace > pause + drain, "{}: {grace} s", self.name);
+    }
+
+    fn critical_pods_have_a_quota(&self) {
+        let class = self.pod().priority_class_name;
+        let quotas = self.all::<ResourceQuota>();
+        assert_eq!(quotas.len(), usize::from(class.is_some()), "{}", self.name);
+        for quota in quotas {
+            let scopes = quota.spec.unwrap().scope_selector.unwrap().match_expressions.unwrap();
+            assert_eq!(scopes[0].values, class.clone().map(|class| vec![class]));
+        }
+    }
+
+    /// One Secret and one registration, by name, for one ServiceAccount.
+    fn allow_only(&self, secret: &str, registration: &str, account: Option<&str>) {
+        let rule = |group: &str, resource: &str, name: &str, verbs: &[&str]| PolicyRule {
+            api_groups: Some(vec![group.to_owned()]),
+            resources: Some(vec![resource.to_owned()]),
+            resource_names: Some(vec![name.to_owned()]),
+            verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+            ..PolicyRule::default()
+        };
+        let [role] = self.all::<Role>().try_into().unwrap();
+        let verbs = ["get", "list", "watch", "create", "update", "patch"];
+        assert_eq!(
+            role.rules.unwrap(),
+            [rule("", "secrets", secret, &verbs)],
+            "{}",
+            self.name
+        );
+        let [cluster_role] = self.all::<ClusterRole>().try_into().unwrap();
+        let verbs = ["get", "list", "watch", "patch"];
+        let group = "admissionregistration.k8s.io";
+        assert_eq!(
+            cluster_role.rules.unwrap(),
+            [rule(group, "mutatingwebhookconfigurations", registration, &verbs)],
+            "{}: a registration that is deleted stays deleted",
+            self.name
+        );
+        let [binding] = self.all::<RoleBinding>().try_into().unwrap();
+        let [cluster_binding] = self.all::<ClusterRoleBinding>().try_into().unwrap();
+        assert_eq!(Some(binding.role_ref.name), role.metadata.name);
+        assert_eq!(Some(cluster_binding.role_ref.name), cluster_role.metadata.name);
+        for subjects in [binding.subjects, cluster_binding.subjects] {
+            let [subject] = subjects.unwrap().try_into().unwrap();
+            assert_eq!(
+                (subject.kind.as_str(), Some(subject.name.as_str())),
+                ("ServiceAccount", account)
+            );
+            assert_eq!(subject.namespace, role.metadata.namespace);
+        }
+    }
+
+    /// The name of the Certificate that puts `secret` there, which is valid for `host`.
+    fn certificate_for(&self, host: &str, secret: &str) -> String {
+        let mut certificates = self.objects.iter().filter(|object| object["kind"] == "Certificate");
+        let serving = certificates
+            .find(|certificate| certificate["spec"]["secretName"] == secret)
+            .unwrap_or_else(|| panic!("{}: no Certificate makes {secret}", self.name));
+        assert_eq!(serving["spec"]["dnsNames"], json!([host]), "{}", self.name);
+        serving["metadata"]["name"].as_str().unwrap().to_owned()
+    }
+
+    /// Each object as text, by kind and name, without what only one of the tools says.
+    fn comparable(&self) -> BTreeMap<String, String> {
+        let objects = self.objects.iter().filter(|object| object["kind"] != "Namespace");
+        let comparable = objects.map(|object| {
+            let mut object = object.clone();
+            even_out(&mut object);
+            let name = format!(
+                "{} {}",
+                object["kind"].as_str().unwrap(),
+                object["metadata"]["name"].as_str().unwrap()
+            );
+            (name, serde_yaml::to_string(&object).unwrap())
+        });
+        comparable.collect()
+    }
+
+    /// All objects of a kind.
+    fn all<T: DeserializeOwned + k8s_openapi::Resource>(&self) -> Vec<T> {
+        let objects = self.objects.iter().filter(|object| object["kind"] == T::KIND);
+        objects
+            .map(|object| serde_json::from_value(object.clone()).unwrap())
+            .collect()
+    }
+
+    /// The one object of a kind.
+    fn the<T: DeserializeOwned + k8s_openapi::Resource>(&self) -> T {
+        let mut all = self.all::<T>();
+        assert_eq!(all.len(), 1, "{}: {}", self.name, T::KIND);
+        all.remove(0)
+    }
+
+    fn namespace(&self) -> String {
+        self.deployment().metadata.namespace.unwrap()
+    }
+
+    fn registration_name(&self) -> String {
+        self.the::<MutatingWebhookConfiguration>().metadata.name.unwrap()
+    }
+
+    fn webhook(&self) -> MutatingWebhook {
+        let webhooks = self.the::<MutatingWebhookConfiguration>().webhooks.unwrap();
+        let [webhook] = webhooks.try_into().unwrap();
+        webhook
+    }
+
+    fn service_name(&self) -> String {
+        self.the::<Service>().metadata.name.unwrap()
+    }
+
+    /// What a certificate must be valid for.
+    fn dns_name(&self) -> String {
+        format!("{}.{}.svc", self.service_name(), self.namespace())
+    }
+
+    fn deployment(&self) -> Deployment {
+        self.the()
+    }
+
+    fn pod(&self) -> PodSpec {
+        self.deployment().spec.template.spec.unwrap()
+    }
+
+    fn container(&self) -> Container {
+        let [container] = self.pod().containers.try_into().unwrap();
+        container
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        self.container().args.unwrap()
+    }
+
+    fn self_managed(&self) -> bool {
+        self.arguments().iter().any(|argument| argument == "--tls-self-managed")
+    }
+
+    /// The volume that a file comes from.
+    fn volume_at(&self, path: &str) -> Volume {
+        let mounts = self.container().volume_mounts.unwrap();
+        let mount = mounts
+            .iter()
+            .find(|mount| path.starts_with(&format!("{}/", mount.mount_path)))
+            .unwrap_or_else(|| panic!("{}: nothing is mounted at {path}", self.name));
+        assert_eq!(mount.sub_path, None, "what is mounted by subPath never changes");
+        let mut volumes = self.pod().volumes.unwrap().into_iter();
+        volumes.find(|volume| volume.name == mount.name).unwrap()
+    }
+}
+
+/// Takes out what Helm adds by its conventions, and puts lists of named things into the order of their names.
+fn even_out(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for helms in ["instance", "version", "managed-by"] {
+                members.remove(&format!("app.kubernetes.io/{helms}"));
+            }
+            members.remove("helm.sh/chart");
+            if members.get("imagePullPolicy") == Some(&json!("IfNotPresent")) {
+                members.remove("imagePullPolicy");
+            }
+            members.values_mut().for_each(even_out);
+        }
+        Value::Array(elements) => {
+            elements.iter_mut().for_each(even_out);
+            if elements.iter().all(|element| element["name"].is_string()) {
+                elements.sort_by_key(|element| element["name"].to_string());
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The names that `tests/deploy/render` takes, each with its namespace.
+fn ways() -> Vec<(String, String)> {
+    let listed = run(&mut Command::new("tests/deploy/render"));
+    let ways = listed.lines().map(|line| line.split_once(' ').unwrap());
+    ways.map(|(name, namespace)| (name.to_owned(), namespace.to_owned()))
         .collect()
 }
 
-/// The one object of a manifest.
-fn the<T: DeserializeOwned + serde::Serialize>(file: &str) -> T {
-    let [document] = documents(file).try_into().unwrap();
-    typed(file, &document)
+fn kustomizations() -> Vec<String> {
+    let files = files_below(&root().join("deploy"));
+    let kustomizations = files.iter().filter(|file| file.ends_with("kustomization.yaml"));
+    let folders = kustomizations.map(|file| file.parent().unwrap().strip_prefix(root()).unwrap());
+    let folders: Vec<String> = folders.map(|folder| folder.display().to_string()).collect();
+    assert!(folders.len() > 4, "{folders:?}");
+    folders
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command
+        .current_dir(root())
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}\n{told}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What stands after `flag=` among the arguments.
+fn argument<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
+    arguments.iter().find_map(|argument| argument.strip_prefix(flag))
+}
+
+fn names_in(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(folder)).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The one document of a file.
+fn yaml(file: &str) -> Value {
+    let [document] = documents(file, &read(file)).try_into().unwrap();
+    document
+}
+
+fn documents(name: &str, text: &str) -> Vec<Value> {
+    serde_yaml::Deserializer::from_str(text)
+        .map(|document| Value::deserialize(document).unwrap_or_else(|error| panic!("{name}: {error}")))
+        .filter(|document| !document.is_null())
+        .collect()
 }
 
 /// An object of the Kubernetes API. Its types skip what they do not know, so what they kept must be all that was written.
-fn typed<T: DeserializeOwned + serde::Serialize>(file: &str, document: &Value) -> T {
-    let typed: T = serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
+fn strict<T: DeserializeOwned + Serialize>(name: &str, document: &Value) -> T {
+    let typed: T = serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(
         &serde_json::to_value(&typed).unwrap(),
         document,
-        "{file} holds a field that Kubernetes does not know"
+        "{name} holds a field that Kubernetes does not know"
     );
     typed
 }

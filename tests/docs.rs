@@ -33,7 +33,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 /// Where YAML must come from files.
-const HELD: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/"];
+const HELD: [&str; 5] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "deploy/", "docs/"];
 /// Shows faults, a line or two of each; `tests/check/` holds them whole.
 const FAULTS: &str = "docs/diagnostics.md";
 
