@@ -72,7 +72,7 @@ quickstart:
 ci:
     #!/usr/bin/env bash
     set -euo pipefail
-    for task in quickstart test lint core wasm deny doc bench-build; do
+    for task in quickstart test deploy-test lint core wasm deny doc bench-build; do
         SECONDS=0
         echo "just $task"
         just "$task"

@@ -14,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use k8s_openapi::Resource;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{
@@ -267,6 +268,15 @@ fn the_registration_outside_asks_the_same() {
     namespaces[0].values = Some(vec!["kube-system".to_owned()]);
     base.name.clone_from(&outside.name);
     assert_eq!(outside, base);
+}
+
+#[test]
+fn what_argo_cd_is_told_is_about_the_registration() {
+    let application = yaml("docs/snippets/argo-cd.yaml");
+    let ignored = &application["spec"]["ignoreDifferences"][0];
+    assert_eq!(ignored["kind"], MutatingWebhookConfiguration::KIND);
+    assert_eq!(ignored["group"], MutatingWebhookConfiguration::GROUP);
+    assert_eq!(ignored["name"], Manifests::base().registration_name());
 }
 
 /// The names that the schema knows and the defaults do not show.
@@ -882,7 +892,7 @@ impl Manifests {
     }
 
     /// All objects of a kind.
-    fn all<T: DeserializeOwned + k8s_openapi::Resource>(&self) -> Vec<T> {
+    fn all<T: DeserializeOwned + Resource>(&self) -> Vec<T> {
         let objects = self.objects.iter().filter(|object| object["kind"] == T::KIND);
         objects
             .map(|object| serde_json::from_value(object.clone()).unwrap())
@@ -890,7 +900,7 @@ impl Manifests {
     }
 
     /// The one object of a kind.
-    fn the<T: DeserializeOwned + k8s_openapi::Resource>(&self) -> T {
+    fn the<T: DeserializeOwned + Resource>(&self) -> T {
         let mut all = self.all::<T>();
         assert_eq!(all.len(), 1, "{}: {}", self.name, T::KIND);
         all.remove(0)
