@@ -48,6 +48,13 @@ deploy-test:
     tests/deploy/tools
     PATH="${XDG_CACHE_HOME:-$HOME/.cache}/label-router/tools/bin:$PATH" cargo test --test deploy -- --include-ignored
 
+# write deploy/install.yaml anew: the overlay self-managed as one file
+install-yaml:
+    tests/deploy/tools
+    sed -n '/^#/!q;p' deploy/install.yaml > deploy/install.yaml.new
+    tests/deploy/render overlays/self-managed >> deploy/install.yaml.new
+    mv deploy/install.yaml.new deploy/install.yaml
+
 # build the image by buildah, without a daemon or a registry, and start it
 image-test:
     tests/image/build

@@ -328,6 +328,61 @@ fn the_flags_exist() {
 }
 
 #[test]
+fn the_command_prints_what_installs_it() {
+    let ours = Manifests::printed(&[]);
+    ours.hold_together();
+    assert_eq!(ours.comparable(), Manifests::install().comparable());
+    assert!(ours.self_managed());
+}
+
+#[test]
+fn the_command_installs_a_policy_of_ones_own_elsewhere() {
+    let manifests = Manifests::printed(&[
+        "--policy=examples/zones-by-replica/policy.yaml",
+        "--namespace=platform",
+        "--image=registry.example.com/label-router:1",
+        "--replicas=3",
+    ]);
+    manifests.hold_together();
+    assert_eq!(manifests.namespace(), "platform");
+    let map: ConfigMap = manifests.the();
+    let policy = read("examples/zones-by-replica/policy.yaml");
+    assert_eq!(map.data.unwrap(), BTreeMap::from([("policy.yaml".to_owned(), policy)]));
+    let spec = manifests.deployment().spec;
+    assert_eq!(spec.replicas, Some(3));
+    let [container] = spec.template.spec.unwrap().containers.try_into().unwrap();
+    assert_eq!(container.image.as_deref(), Some("registry.example.com/label-router:1"));
+    let selector = manifests.webhook().namespace_selector.unwrap();
+    assert_eq!(
+        selector.match_expressions.unwrap()[0].values,
+        Some(vec!["kube-system".to_owned(), "platform".to_owned()])
+    );
+}
+
+#[test]
+fn a_part_of_it_is_what_changes_with_the_policy() {
+    let kinds = |only: &str| -> Vec<String> {
+        let objects = Manifests::printed(&[only]).objects;
+        objects
+            .iter()
+            .map(|object| object["kind"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(kinds("--only=policy"), ["ConfigMap", "MutatingWebhookConfiguration"]);
+    assert_eq!(kinds("--only=registration"), ["MutatingWebhookConfiguration"]);
+}
+
+#[test]
+#[ignore = "needs kustomize or kubectl: just deploy-test"]
+fn the_install_file_is_what_the_overlay_makes() {
+    assert_eq!(
+        Manifests::install().objects,
+        Manifests::rendered("overlays/self-managed").objects,
+        "deploy/install.yaml is out of date: just install-yaml"
+    );
+}
+
+#[test]
 #[ignore = "needs kustomize or kubectl, and helm: just deploy-test"]
 fn all_that_the_tools_make_holds_together() {
     let ways = ways();
@@ -507,6 +562,23 @@ impl Manifests {
         Self {
             name: "base".to_owned(),
             objects: objects.collect(),
+        }
+    }
+
+    fn install() -> Self {
+        Self {
+            name: "deploy/install.yaml".to_owned(),
+            objects: documents("deploy/install.yaml", &read("deploy/install.yaml")),
+        }
+    }
+
+    /// What `label-router manifests` prints.
+    fn printed(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_label-router"));
+        let text = run(command.arg("manifests").args(arguments));
+        Self {
+            name: format!("manifests {}", arguments.join(" ")),
+            objects: documents("manifests", &text),
         }
     }
 

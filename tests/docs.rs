@@ -236,11 +236,9 @@ fn paths_and_names_in_code_exist() {
     complain(&wrong);
 }
 
-#[test]
-fn commands_and_flags_exist() {
-    let help = help(&[]);
-    let commands: Vec<&str> = help
-        .lines()
+/// The commands that a help lists.
+fn commands_of(help: &str) -> Vec<&str> {
+    help.lines()
         .skip_while(|line| *line != "Commands:")
         .skip(1)
         .take_while(|line| !line.is_empty())
@@ -248,9 +246,24 @@ fn commands_and_flags_exist() {
         .filter(|line| !line.starts_with(' '))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|command| *command != "help")
-        .collect();
+        .collect()
+}
+
+#[test]
+fn commands_and_flags_exist() {
+    let help = help(&[]);
+    let commands = commands_of(&help);
     assert!(commands.contains(&"serve"), "no commands in\n{help}");
-    let helps: Vec<String> = commands.iter().map(|command| self::help(&[*command])).collect();
+    // With the help of its own commands.
+    let whole = |command: &&str| {
+        let help = self::help(&[*command]);
+        let nested: Vec<String> = commands_of(&help)
+            .iter()
+            .map(|nested| self::help(&[*command, *nested]))
+            .collect();
+        help + &nested.concat()
+    };
+    let helps: Vec<String> = commands.iter().map(whole).collect();
     let everywhere = format!("{help}{}", helps.concat());
     let has = |help: &str, flag: &str| {
         let flag = format!(r"(?m)(?:^|[\s,]){}(?:$|[\s,=.])", regex::escape(flag));
@@ -324,6 +337,7 @@ async fn metrics_exist_and_are_all_told() {
     // A metric with labels is shown once it was counted.
     let bad = HttpRequest::post("/mutate").body(Body::empty()).unwrap();
     router(&app).oneshot(bad).await.unwrap();
+    app.saw_registration("label-router", Some(0));
     let scrape = HttpRequest::get("/metrics").body(Body::empty()).unwrap();
     let body = ops_router(&app).oneshot(scrape).await.unwrap().into_body();
     let shown = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();

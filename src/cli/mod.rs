@@ -1,10 +1,12 @@
 //! The command line: a file for each command, and a line for it in the list below.
 
+mod certs;
 mod check;
 mod completions;
 mod eval;
 mod exit;
 mod man;
+mod manifests;
 mod output;
 mod schema;
 mod serve;
@@ -39,6 +41,8 @@ commands! {
     Serve => serve::Serve,
     Check => check::Check,
     Eval => eval::Eval,
+    Manifests => manifests::Manifests,
+    Certs => certs::Certs,
     Schema => schema::Schema,
     Completions => completions::Completions,
     Man => man::Man,

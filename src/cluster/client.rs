@@ -70,13 +70,21 @@ impl std::error::Error for ClusterError {}
 
 /// A client for the cluster of this Pod, or of the kubeconfig where there is one.
 pub async fn client() -> anyhow::Result<Client> {
+    Ok(Client::try_from(config().await?)?)
+}
+
+/// The certificates, in DER, of the CA that signs for the API server itself, as the kubeconfig or the Pod's token has them.
+pub async fn cluster_ca() -> anyhow::Result<Vec<Vec<u8>>> {
+    Ok(config().await?.root_cert.unwrap_or_default())
+}
+
+async fn config() -> anyhow::Result<Config> {
     // rustls takes no provider by itself where several are possible.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let config = Config::infer().await.map_err(|error| {
+    Config::infer().await.map_err(|error| {
         anyhow::anyhow!(
             "there is no way to the Kubernetes API: {error}. Outside a cluster, set KUBECONFIG to a kubeconfig; in a Pod, \
              automountServiceAccountToken must be true"
         )
-    })?;
-    Ok(Client::try_from(config)?)
+    })
 }

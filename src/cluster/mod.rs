@@ -6,7 +6,7 @@ mod secret;
 mod signing;
 mod watch;
 
-pub use client::{ClusterError, client};
+pub use client::{ClusterError, client, cluster_ca};
 pub use registration::{live_registration, publish_ca_bundle};
 pub use secret::{StoredSecret, create_secret, replace_secret, secret};
 pub use signing::{SigningRequest, approve, create, signed};

@@ -57,6 +57,22 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, PkiError>
     Ok(certificates)
 }
 
+/// A certificate as PEM (RFC 7468).
+pub fn pem(certificate: &[u8]) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, more) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = more;
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
+}
+
 /// How long the first certificate of a PEM text is good.
 pub fn validity(pem: &str) -> Result<Validity, PkiError> {
     let certificates = certificates(pem)?;
@@ -189,5 +205,7 @@ mod tests {
         assert!(error.contains("does not belong to the certificate"), "{error}");
         assert!(identity(&one).is_ok());
         assert!(!format!("{one:?}").contains("PRIVATE"), "{one:?}");
+        let der = certificates(&one.certificate).unwrap();
+        assert_eq!(certificates(&pem(&der[0])).unwrap(), der);
     }
 }

@@ -7,7 +7,7 @@ mod authority;
 mod inspect;
 
 pub use authority::{Authority, Pair, request};
-pub use inspect::{Identity, Validity, certificates, identity, validity, verify};
+pub use inspect::{Identity, Validity, certificates, identity, pem, validity, verify};
 
 /// Why a certificate cannot be made or used, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]

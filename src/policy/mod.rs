@@ -64,6 +64,12 @@ pub struct Compiled {
     pub warnings: Diagnostics,
 }
 
+/// The policies that a text holds: itself, or those that a ConfigMap manifest carries. What is no YAML holds none.
+pub fn texts(text: &PolicyText) -> Vec<String> {
+    let units = text::read(0, text).units;
+    units.into_iter().map(|unit| unit.text).collect()
+}
+
 /// Reads, checks and compiles a policy: every problem at once.
 pub fn load(texts: &[PolicyText]) -> Result<Compiled, Diagnostics> {
     let mut loading = Loading {

@@ -60,6 +60,11 @@ impl App {
         self.serving.store(Arc::new(prepare(policy, &self.metrics)));
     }
 
+    /// What is known of the registration from now on: how many rules it leaves out, or none where it is not there.
+    pub fn saw_registration(&self, name: &str, gaps: Option<usize>) {
+        self.metrics.registration(name, gaps);
+    }
+
     pub(super) fn serving(&self) -> Guard<Arc<Serving>> {
         self.serving.load()
     }

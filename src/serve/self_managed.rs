@@ -102,7 +102,7 @@ impl Followed {
                 match &state.registration {
                     Registration::Live(live) => {
                         let missed = gaps(live, &app.serving().snapshot, &self.endpoint);
-                        app.metrics.registration(name, Some(missed.len()));
+                        app.saw_registration(name, Some(missed.len()));
                         if missed != told {
                             for gap in &missed {
                                 tracing::warn!(registration = name, "{gap}");
@@ -110,7 +110,7 @@ impl Followed {
                             told = missed;
                         }
                     }
-                    Registration::Absent => app.metrics.registration(name, None),
+                    Registration::Absent => app.saw_registration(name, None),
                     Registration::Unknown(_) => app.metrics.registration_is_unknown(name),
                 }
                 if self.states.changed().await.is_err() {

@@ -163,7 +163,7 @@ mod tests {
         let cases = [
             (&absent, &key_file, "absent.crt: there is no such file"),
             (&empty, &key_file, "empty.crt: there is no certificate in it"),
-            (&broken, &key_file, "broken.crt: it is no PEM file"),
+            (&broken, &key_file, "broken.crt: it is no PEM text"),
             (&cert_file, &cert_file, "tls.crt: there is no private key in it"),
             (&cert_file, &other, "the key does not belong to the certificate"),
         ];

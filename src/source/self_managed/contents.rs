@@ -41,6 +41,15 @@ pub(super) enum Unusable {
     Foreign,
 }
 
+/// What somebody asks to be renewed before it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// The serving certificate, by the same CA.
+    Certificate,
+    /// The CA: the next one is published beside it now, and signs a minute later.
+    Authority,
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Plan {
@@ -152,6 +161,20 @@ impl Contents {
             bundle.push_str(&next.pair().certificate);
         }
         bundle
+    }
+
+    /// The same with another serving certificate, or with a CA that will follow: before it is due, because somebody asks.
+    pub(super) fn rotated(self, what: Rotation, hosts: &[String], now: SystemTime) -> Result<Self, PkiError> {
+        Ok(match what {
+            Rotation::Certificate => Self {
+                serving: self.authority.issue(hosts, now)?,
+                ..self
+            },
+            Rotation::Authority => Self {
+                next: Some((Authority::make(now)?, now)),
+                ..self
+            },
+        })
     }
 
     /// Why the serving certificate is not to be served any longer; none where it is good for a while.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::cluster::{self, Client, ClusterError};
 use crate::pki::{Pair, PkiError, certificates};
+pub use contents::Rotation;
 use contents::{Contents, Plan, Unusable, plan};
 
 /// After a failure it is tried again after this.
@@ -100,6 +101,7 @@ impl SelfManaged {
     pub async fn start(self) -> Result<watch::Receiver<State>, SelfManagedError> {
         let mut keeper = Keeper {
             kept: self,
+            rotation: None,
             remembered: None,
             reported: None,
         };
@@ -109,10 +111,11 @@ impl SelfManaged {
         Ok(receiver)
     }
 
-    /// Looks after the certificates once.
-    pub async fn once(self) -> Result<State, SelfManagedError> {
+    /// Looks after the certificates once, and renews what is asked for.
+    pub async fn once(self, rotation: Option<Rotation>) -> Result<State, SelfManagedError> {
         let mut keeper = Keeper {
             kept: self,
+            rotation,
             remembered: None,
             reported: None,
         };
@@ -126,6 +129,8 @@ impl SelfManaged {
 
 struct Keeper {
     kept: SelfManaged,
+    /// What somebody asks for, until it is written.
+    rotation: Option<Rotation>,
     /// What was last seen in the Secret, to write it again where it is deleted.
     remembered: Option<Contents>,
     /// What was last said about the registration: it is said once.
@@ -177,13 +182,23 @@ impl Keeper {
             );
             let trusts = |bundle: &str| trouble.is_none() && live.as_ref().is_none_or(|live| self.trusts(live, bundle));
             let now = SystemTime::now();
-            let planned = plan(read, self.remembered.as_ref(), &kept.hosts, trusts, now)
+            let mut planned = plan(read, self.remembered.as_ref(), &kept.hosts, trusts, now)
                 .map_err(|error| kept.unusable(&error))?;
+            if let (Some(rotation), Plan::Keep { contents, .. }) = (self.rotation, &planned) {
+                let rotated = contents.clone().rotated(rotation, &kept.hosts, now);
+                planned = Plan::Write {
+                    contents: rotated.map_err(|error| kept.unusable(&error))?,
+                    why: "it was asked for".to_owned(),
+                };
+            }
             let (contents, wake) = match planned {
                 Plan::Keep { contents, wake } => (contents, wake),
                 Plan::Write { contents, why } => {
                     match self.write(stored.as_ref(), &contents).await {
-                        Ok(()) => tracing::info!(secret = kept.secret, why, "wrote the certificates"),
+                        Ok(()) => {
+                            tracing::info!(secret = kept.secret, why, "wrote the certificates");
+                            self.rotation = None;
+                        }
                         Err(error) if error.is_conflict() => {
                             tracing::debug!(%error, "another replica wrote first");
                             last = Some(error);

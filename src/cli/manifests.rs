@@ -1,0 +1,190 @@
+//! `label-router manifests`: what is applied to a cluster, for a policy of one's own.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Exit;
+use crate::admission::registration::{Endpoint, registration};
+use crate::policy::{self, PolicyText};
+use crate::serve::{Policy, PolicyError};
+use crate::source;
+
+/// All that is installed, for the default policy in the namespace label-router.
+const INSTALL: &str = include_str!("../../deploy/install.yaml");
+
+/// Print what installs label-router for a policy, with the registration derived from its rules
+///
+/// Certificates are self-managed. Apply it with kubectl: label-router manifests --policy my.yaml | kubectl apply -f -
+#[derive(Debug, Args)]
+pub(super) struct Manifests {
+    /// Files and directories of the policy; the default policy without it
+    #[arg(long, value_name = "PATH")]
+    policy: Vec<PathBuf>,
+    /// The namespace to install into
+    #[arg(short, long, default_value_t = Endpoint::default().namespace)]
+    namespace: String,
+    /// The image of label-router
+    #[arg(long, value_name = "IMAGE", default_value = concat!("label-router:", env!("CARGO_PKG_VERSION")))]
+    image: String,
+    /// How many replicas run
+    #[arg(long, default_value_t = 2)]
+    replicas: u32,
+    /// Only a part: what changes when the policy does, or the registration alone
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// The form of the manifests
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The ConfigMap and the registration
+    Policy,
+    /// The MutatingWebhookConfiguration
+    Registration,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// YAML documents
+    #[default]
+    Yaml,
+    /// One JSON list
+    Json,
+}
+
+impl Manifests {
+    pub(super) fn run(self) -> anyhow::Result<Exit> {
+        let texts = texts(&self.policy)?;
+        let compiled = match Policy::load(&self.policy) {
+            Ok(policy) => policy.compiled,
+            Err(PolicyError::Wrong(diagnostics)) => {
+                eprintln!("{diagnostics}\n\nerror: the policy is wrong, so that there is nothing to install");
+                return Ok(Exit::Wrong);
+            }
+            Err(error @ PolicyError::Source(_)) => return Err(error.into()),
+        };
+        if !compiled.warnings.is_empty() {
+            eprintln!("{}", compiled.warnings);
+        }
+        let endpoint = Endpoint {
+            namespace: self.namespace.clone(),
+            ..Endpoint::default()
+        };
+        let registration = serde_json::to_value(registration(&compiled.snapshot, &endpoint))?;
+        let mut manifests = Vec::new();
+        for document in serde_yaml::Deserializer::from_str(INSTALL) {
+            let mut manifest = Value::deserialize(document).context("the embedded manifests cannot be read")?;
+            let kind = manifest["kind"].as_str().unwrap_or_default().to_owned();
+            let wanted = match self.only {
+                None => true,
+                Some(Part::Policy) => kind == "ConfigMap" || kind == "MutatingWebhookConfiguration",
+                Some(Part::Registration) => kind == "MutatingWebhookConfiguration",
+            };
+            if !wanted {
+                continue;
+            }
+            match kind.as_str() {
+                "MutatingWebhookConfiguration" => manifest = registration_manifest(&registration),
+                "ConfigMap" => manifest["data"] = json!(texts),
+                "Deployment" => {
+                    manifest["spec"]["replicas"] = json!(self.replicas);
+                    manifest["spec"]["template"]["spec"]["containers"][0]["image"] = json!(self.image);
+                }
+                _ => {}
+            }
+            move_to(&mut manifest, &kind, &self.namespace);
+            manifests.push(manifest);
+        }
+        match self.output {
+            Form::Json => {
+                let list = json!({ "apiVersion": "v1", "kind": "List", "items": manifests });
+                println!("{}", serde_json::to_string_pretty(&list)?);
+            }
+            Form::Yaml => {
+                let documents = manifests
+                    .iter()
+                    .map(serde_yaml::to_string)
+                    .collect::<Result<Vec<_>, _>>()?;
+                print!("{}", documents.join("---\n"));
+            }
+        }
+        Ok(Exit::Fine)
+    }
+}
+
+fn registration_manifest(registration: &Value) -> Value {
+    let mut manifest = registration.clone();
+    manifest["apiVersion"] = json!("admissionregistration.k8s.io/v1");
+    manifest["kind"] = json!("MutatingWebhookConfiguration");
+    manifest
+}
+
+/// The policy's texts by the keys that they get in the ConfigMap: the names of their files.
+fn texts(paths: &[PathBuf]) -> anyhow::Result<BTreeMap<String, String>> {
+    if paths.is_empty() {
+        return Ok(BTreeMap::from([("policy.yaml".to_owned(), policy::DEFAULT.to_owned())]));
+    }
+    let mut texts = BTreeMap::new();
+    for text in source::policy_files(paths)? {
+        let policies = policy::texts(&PolicyText {
+            file: text.name.clone(),
+            text: text.text,
+        });
+        for policy in policies {
+            let mut key = key(&text.name);
+            // Two directories may hold files of one name, and a ConfigMap several policies.
+            while texts.contains_key(&key) {
+                key.insert(0, '_');
+            }
+            texts.insert(key, policy);
+        }
+    }
+    Ok(texts)
+}
+
+/// A file's name as the key of a ConfigMap, which has letters, digits and `-._`.
+fn key(file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let mut key: String = name
+        .chars()
+        .map(|character| match character {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '.' | '_' => character,
+            _ => '-',
+        })
+        .collect();
+    if !key.ends_with(".yaml") && !key.ends_with(".yml") {
+        key.push_str(".yaml");
+    }
+    key
+}
+
+/// Puts a manifest, and what it refers to, into a namespace.
+fn move_to(manifest: &mut Value, kind: &str, namespace: &str) {
+    match kind {
+        "Namespace" => manifest["metadata"]["name"] = json!(namespace),
+        "ClusterRole" | "ClusterRoleBinding" | "MutatingWebhookConfiguration" => {}
+        _ => manifest["metadata"]["namespace"] = json!(namespace),
+    }
+    let subjects = manifest.get_mut("subjects").and_then(Value::as_array_mut);
+    for subject in subjects.into_iter().flatten() {
+        subject["namespace"] = json!(namespace);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_becomes_a_key() {
+        assert_eq!(key("policies/my zones.yaml"), "my-zones.yaml");
+        assert_eq!(key("<default policy>"), "-default-policy-.yaml");
+    }
+}

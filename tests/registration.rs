@@ -1,0 +1,201 @@
+//! The registration that a policy needs, and whether a live one covers it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests read files, and a failure should stop them"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use label_router::admission::registration::{Endpoint, gaps, registration};
+use label_router::engine::Snapshot;
+use label_router::policy::{self, PolicyText};
+use serde_json::{Value, json};
+
+fn snapshot(text: &str) -> Snapshot {
+    let text = PolicyText {
+        file: "policy.yaml".to_owned(),
+        text: text.to_owned(),
+    };
+    policy::load(&[text])
+        .unwrap_or_else(|problems| panic!("\n{problems}\n"))
+        .snapshot
+}
+
+/// A policy of rules that say nothing but whom they are for.
+fn of(head: &str, rules: &[&str]) -> Snapshot {
+    let mut text = format!("apiVersion: label-router/v1\nkind: RoutingPolicy\n{head}\nrules:\n");
+    for (number, rule) in rules.iter().enumerate() {
+        text.push_str(&format!(
+            "  - {{ name: r{number}, {rule} routes: [{{ nodeSelector: {{ pool: p{number} }} }}] }}\n"
+        ));
+    }
+    snapshot(&text)
+}
+
+fn needed(snapshot: &Snapshot) -> MutatingWebhook {
+    let [webhook] = registration(snapshot, &Endpoint::default())
+        .webhooks
+        .unwrap()
+        .try_into()
+        .unwrap();
+    webhook
+}
+
+fn json_of(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).unwrap()
+}
+
+#[test]
+fn the_default_policy_needs_what_is_shipped() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base/registration.yaml");
+    let shipped: MutatingWebhookConfiguration = serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let snapshot = snapshot(policy::DEFAULT);
+    assert_eq!(
+        json_of(&registration(&snapshot, &Endpoint::default())),
+        json_of(&shipped)
+    );
+    assert_eq!(gaps(&shipped, &snapshot, &Endpoint::default()), [""; 0]);
+}
+
+#[test]
+fn one_gating_label_is_an_object_selector_and_pods_are_refused_while_nobody_answers() {
+    let webhook = needed(&of(
+        "gate: { label: routed, values: [b, a] }\nunmatched: admit",
+        &[
+            "match: { labels: { matchLabels: { a: b } } },",
+            "gate: { label: routed, value: c },",
+        ],
+    ));
+    assert_eq!(
+        json_of(&webhook.object_selector),
+        json!({ "matchExpressions": [{ "key": "routed", "operator": "In", "values": ["a", "b", "c"] }] })
+    );
+    assert_eq!(webhook.match_conditions, None);
+    assert_eq!(webhook.failure_policy.as_deref(), Some("Fail"));
+
+    let webhook = needed(&of("gate: { label: routed }", &[""]));
+    assert_eq!(
+        json_of(&webhook.object_selector),
+        json!({ "matchExpressions": [{ "key": "routed", "operator": "Exists" }] })
+    );
+}
+
+#[test]
+fn several_gating_labels_are_one_condition_and_pods_are_let_through_while_nobody_answers() {
+    let webhook = needed(&of(
+        "gate: { label: example.com/a, value: x }",
+        &["", "gate: { label: example.com/b },"],
+    ));
+    assert_eq!(webhook.object_selector, None);
+    let [condition] = webhook.match_conditions.unwrap().try_into().unwrap();
+    assert_eq!(
+        condition.expression,
+        "has(object.metadata.labels) && ('example.com/a' in object.metadata.labels && \
+         object.metadata.labels['example.com/a'] in ['x'] || 'example.com/b' in object.metadata.labels)"
+    );
+    assert_eq!(webhook.failure_policy.as_deref(), Some("Ignore"));
+}
+
+#[test]
+fn namespaces_are_no_wider_than_needed() {
+    let selected = |snapshot: &Snapshot| json_of(&needed(snapshot).namespace_selector)["matchExpressions"][0].clone();
+    let everywhere = json!({
+        "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "label-router"],
+    });
+    let gate = "gate: { label: routed }\nunmatched: admit";
+    let named = of(
+        gate,
+        &[
+            "match: { namespaces: [prod, kube-system] },",
+            "match: { namespaces: [test] },",
+        ],
+    );
+    assert_eq!(
+        selected(&named),
+        json!({ "key": "kubernetes.io/metadata.name", "operator": "In", "values": ["prod", "test"] })
+    );
+    let glob = of(
+        gate,
+        &["match: { namespaces: [prod] },", "match: { namespaces: [\"test-*\"] },"],
+    );
+    assert_eq!(selected(&glob), everywhere, "a glob cannot be selected");
+    let refusing = of(
+        "gate: { label: routed }\nunmatched: reject",
+        &["match: { namespaces: [prod] },"],
+    );
+    assert_eq!(
+        selected(&refusing),
+        everywhere,
+        "unmatched: reject is for every namespace"
+    );
+}
+
+#[test]
+fn a_registration_covers_its_own_policy() {
+    for folder in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap() {
+        let policy = folder.unwrap().path().join("policy.yaml");
+        let Ok(text) = fs::read_to_string(&policy) else {
+            continue;
+        };
+        let snapshot = snapshot(&text);
+        let live = registration(&snapshot, &Endpoint::default());
+        assert_eq!(
+            gaps(&live, &snapshot, &Endpoint::default()),
+            [""; 0],
+            "{}",
+            policy.display()
+        );
+    }
+}
+
+#[test]
+fn what_a_live_registration_leaves_out_is_said() {
+    let policy = of(
+        "gate: { label: routed, value: \"true\" }\nunmatched: admit",
+        &["match: { namespaces: [prod] },", "gate: { label: other },"],
+    );
+    let said = |change: &dyn Fn(&mut MutatingWebhook)| {
+        let mut live = registration(&policy, &Endpoint::default());
+        change(&mut live.webhooks.as_mut().unwrap()[0]);
+        gaps(&live, &policy, &Endpoint::default()).join("\n")
+    };
+    assert_eq!(said(&|_| {}), "");
+    assert_eq!(
+        said(&|webhook| webhook.client_config.service.as_mut().unwrap().name = "other".to_owned()),
+        "no webhook in it calls the Service label-router/label-router"
+    );
+    let default = needed(&snapshot(policy::DEFAULT));
+    let old_gate = said(&|webhook| {
+        webhook.object_selector.clone_from(&default.object_selector);
+        webhook.match_conditions = None;
+    });
+    assert_eq!(
+        old_gate,
+        "rule r0 is for Pods with the label routed=true in the namespace prod, and the API server does not ask about all of them\n\
+         rule r1 is for Pods with the label other of any value in every namespace, and the API server does not ask about all of them"
+    );
+    let narrow = said(&|webhook| {
+        let requirement = &mut webhook
+            .namespace_selector
+            .as_mut()
+            .unwrap()
+            .match_expressions
+            .as_mut()
+            .unwrap()[0];
+        "In".clone_into(&mut requirement.operator);
+        requirement.values = Some(vec!["prod".to_owned()]);
+    });
+    assert!(narrow.starts_with("rule r1 ") && !narrow.contains("r0"), "{narrow}");
+    let update = said(&|webhook| webhook.rules.as_mut().unwrap()[0].operations = Some(vec!["UPDATE".to_owned()]));
+    assert_eq!(update.lines().count(), 2, "{update}");
+    let condition = said(&|webhook| {
+        webhook.match_conditions.as_mut().unwrap()[0]
+            .expression
+            .push_str(" && false")
+    });
+    assert_eq!(condition.lines().count(), 2, "{condition}");
+}
