@@ -1,4 +1,13 @@
-FROM rust:1.95-bookworm AS build
+# The image, for one architecture or for several:
+#   docker build -t label-router:0.1.0 .
+#   docker buildx build --platform linux/amd64,linux/arm64 --push -t registry.example.com/label-router:0.1.0 .
+# Both bases exist for both architectures. A builder of each architecture is quick; emulation works and takes an hour.
+#
+# The bases are named by version. To pin the very bits, put what this prints behind each name, as name:tag@sha256:…
+#   docker buildx imagetools inspect rust:1.95.0-bookworm --format '{{.Manifest.Digest}}'
+# Distroless has no tags of versions: its tag is the Debian release, and only a digest pins more than that.
+# The compiler is that of rust-toolchain.toml. The C library of both stages must be of one Debian release.
+FROM rust:1.95.0-bookworm AS build
 WORKDIR /build
 
 # The dependencies are a layer of their own, which stays until one of these files changes. Cargo wants every file that the
@@ -15,13 +24,21 @@ COPY src src
 # Cargo compares times, and COPY keeps those of the checkout.
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked
 
-# A C library and nothing else: no shell, no package manager, an unprivileged user.
+# A C library, the CA certificates that sinks are called with, and nothing else: no shell, no package manager, an unprivileged
+# user.
 FROM gcr.io/distroless/cc-debian12:nonroot
+ARG VERSION=0.1.0
+# The commit, from who builds: --build-arg REVISION="$(git rev-parse HEAD)"
+ARG REVISION=
 LABEL org.opencontainers.image.title="label-router" \
       org.opencontainers.image.description="Gives each replica of a workload its own placement, from one YAML file" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
 COPY --from=build /build/target/release/label-router /usr/local/bin/label-router
 COPY LICENSE /usr/share/doc/label-router/
+# In numbers: the kubelet cannot tell by a name that it is not root.
 USER 65532:65532
 # AdmissionReviews; health, metrics and configuration
 EXPOSE 8443 8080

@@ -91,3 +91,5 @@ nightly: ci
     # The advisories are a git repository on a public host, which not every network reaches.
     cargo deny check advisories
     cargo bench
+    # Two release builds, and bases put together from Debian's packages.
+    tests/image/build

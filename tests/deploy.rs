@@ -279,6 +279,17 @@ fn what_argo_cd_is_told_is_about_the_registration() {
     assert_eq!(ignored["name"], Manifests::base().registration_name());
 }
 
+#[test]
+fn the_image_is_of_this_version_and_built_by_this_compiler() {
+    let dockerfile = read("Dockerfile");
+    let version = format!("ARG VERSION={}\n", env!("CARGO_PKG_VERSION"));
+    assert!(dockerfile.contains(&version), "no {version}");
+    let toolchain = read("rust-toolchain.toml");
+    let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = "));
+    let compiler = format!("FROM rust:{}-", channel.unwrap().trim_matches('"'));
+    assert!(dockerfile.contains(&compiler), "no {compiler}");
+}
+
 /// The names that the schema knows and the defaults do not show.
 fn untold_values(schema: &Value, defaults: &Value, path: &str, untold: &mut Vec<String>) {
     for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
