@@ -309,13 +309,6 @@ fn untold_values(schema: &Value, defaults: &Value, path: &str, untold: &mut Vec<
 #[cfg(feature = "server")]
 #[test]
 fn the_flags_exist() {
-    // What the next version of `serve` takes.
-    let coming = [
-        "--tls-self-managed",
-        "--tls-secret",
-        "--tls-service",
-        "--tls-registration",
-    ];
     let output = Command::new(assert_cmd::cargo::cargo_bin!("label-router"))
         .args(["serve", "--help"])
         .output()
@@ -328,7 +321,8 @@ fn the_flags_exist() {
         for flag in flags {
             let flag = format!("--{}", flag.split('=').next().unwrap());
             assert!(
-                help.contains(&format!("{flag} ")) || coming.contains(&flag.as_str()),
+                help.lines()
+                    .any(|line| line.split([' ', '\n']).any(|word| word == flag)),
                 "{}: label-router serve takes no {flag}",
                 file.display()
             );

@@ -93,7 +93,7 @@ impl App {
         } else if self.listening.load(Ordering::Acquire) {
             None
         } else {
-            Some("it does not listen for the API server yet")
+            Some("it has no certificate yet, or does not listen for the API server yet")
         }
     }
 }

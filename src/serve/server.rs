@@ -42,15 +42,6 @@ pub struct Server {
 impl Server {
     /// Binds the listeners and starts to answer. Port 0 takes any that is free.
     pub async fn start(settings: Settings, policy: Policy) -> anyhow::Result<Self> {
-        let (identity, followed) = if settings.tls.self_managed {
-            let (identity, followed) = Followed::start(&settings.tls).await?;
-            (identity, Some(followed))
-        } else {
-            (Identity::find(&settings.tls, settings.in_cluster)?, None)
-        };
-        let shown = Shown::new(&identity);
-        let tls = server_config(Arc::clone(&shown), settings.tls.min_version)
-            .with_context(|| format!("the certificate ({}) cannot be used", identity.origin))?;
         let listener = bind(settings.listen, "listen").await?;
         let ops_listener = bind(settings.ops_listen, "opsListen").await?;
         let address = listener.local_addr()?;
@@ -58,13 +49,30 @@ impl Server {
         let timeouts = settings.timeouts.clone();
         report_sinks(&policy.compiled.sinks)?;
         let app = App::new(settings, policy);
+
+        // First, so that a probe is answered while a certificate is waited for.
+        let ops_handle = Handle::new();
+        let ops = listener_of(ops_listener, &ops_handle, &timeouts).acceptor(NoDelayAcceptor::new());
+        let service = ops_router(&app).into_make_service();
+        let ops_listener = tokio::spawn(ops.serve(service));
+
+        let tls = &app.settings.tls;
+        let (identity, followed) = if tls.self_managed {
+            let (identity, followed) = Followed::start(tls).await?;
+            (identity, Some(followed))
+        } else {
+            (Identity::find(tls, app.settings.in_cluster)?, None)
+        };
+        let shown = Shown::new(&identity);
+        let config = server_config(Arc::clone(&shown), tls.min_version)
+            .with_context(|| format!("the certificate ({}) cannot be used", identity.origin))?;
         app.metrics.shows(identity.validity.until);
         if let Some(followed) = followed {
             followed.follow(Arc::clone(&app), shown);
         }
 
         let handle = Handle::new();
-        let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(tls)))
+        let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(config)))
             .handshake_timeout(timeouts.handshake)
             .acceptor(NoDelayAcceptor::new());
         let failures = Arc::clone(&app);
@@ -73,11 +81,6 @@ impl Server {
             .accept_error_handler(move |client, error| failed_handshake(&failures, client, error));
         let service = router(&app).into_make_service();
         let listener = tokio::spawn(server.serve(service));
-
-        let ops_handle = Handle::new();
-        let ops = listener_of(ops_listener, &ops_handle, &timeouts).acceptor(NoDelayAcceptor::new());
-        let service = ops_router(&app).into_make_service();
-        let ops_listener = tokio::spawn(ops.serve(service));
 
         app.now_listening();
         Ok(Self {

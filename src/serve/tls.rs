@@ -179,6 +179,7 @@ mod tests {
     fn only_outside_a_cluster_one_is_made() {
         let settings = TlsSettings::default();
         let made = Identity::find(&settings, false).unwrap();
+        assert_eq!(made.origin, "made in memory");
         let error = Identity::find(&settings, true).unwrap_err().to_string();
         assert!(
             error.contains("--tls-cert") && error.contains("LABEL_ROUTER_TLS_KEY"),
