@@ -6,10 +6,14 @@
     reason = "tests read files, and a failure should stop them"
 )]
 
+#[path = "support/cases.rs"]
+mod cases;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use cases::{Case, Cases, folders};
 use k8s_openapi::api::core::v1::Pod;
 use label_router::engine::condition::When;
 use label_router::engine::conflict::OnConflict;
@@ -19,49 +23,14 @@ use label_router::engine::placement::Placement;
 use label_router::engine::rule::Mode;
 use label_router::engine::{self, Decision, NoTrace, Request, Snapshot};
 use label_router::policy::{self, PolicyText};
-use serde::Deserialize;
 use serde_json::Value;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Cases {
-    cases: Vec<Case>,
-}
-
-/// A Pod and the decision expected.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    namespace: Option<String>,
-    pod: Value,
-    expect: Expectation,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expectation {
-    outcome: String,
-    /// The last rule applied.
-    rule: Option<String>,
-    /// The whole patch.
-    #[serde(default)]
-    patch: Vec<Value>,
-    /// Words that the refusal holds.
-    #[serde(default)]
-    message: Vec<String>,
-    /// Words of which each stands in some warning.
-    #[serde(default)]
-    warnings: Vec<String>,
-}
 
 #[test]
 fn every_case_is_decided_as_expected() {
     let mut failures = Vec::new();
     for folder in folders() {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let text = fs::read_to_string(folder.join("cases.yaml")).unwrap();
-        let cases: Cases = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{name}/cases.yaml: {error}"));
+        let cases = Cases::read(&folder);
         let snapshot = load(&folder);
         let untouched = |case: &&Case| ["rejected", "skipped", "unchanged"].contains(&case.expect.outcome.as_str());
         if cases.cases.len() < 3 || cases.cases.iter().find(untouched).is_none() {
@@ -115,18 +84,6 @@ fn all_used(what: &str, names: &[&str], used: impl Iterator<Item = &'static str>
     let used: BTreeSet<&str> = used.collect();
     let unused: Vec<&&str> = names.iter().filter(|name| !used.contains(**name)).collect();
     assert!(unused.is_empty(), "no example uses the {what} {unused:?}");
-}
-
-fn folders() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let mut folders: Vec<PathBuf> = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_dir())
-        .collect();
-    folders.sort();
-    assert!(folders.len() >= 9, "examples/ holds {} folders", folders.len());
-    folders
 }
 
 /// The policy of a folder, without an error or a warning.
