@@ -1,0 +1,69 @@
+//! kubectl, where what a person sees is what matters.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::{ADMIN, Cluster};
+
+/// What kubectl printed.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) fine: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Output {
+    /// What it printed; panics where it failed.
+    #[track_caller]
+    pub(crate) fn success(self) -> String {
+        assert!(self.fine, "kubectl: {}", self.stderr);
+        self.stdout
+    }
+
+    /// What it complained about; panics where it did not fail.
+    #[track_caller]
+    pub(crate) fn failure(self) -> String {
+        assert!(!self.fine, "kubectl did not fail: {}", self.stdout);
+        self.stderr
+    }
+}
+
+impl Cluster {
+    /// kubectl as the administrator.
+    pub(crate) fn kubectl<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Output {
+        self.kubectl_with(arguments, "")
+    }
+
+    /// The same with something on its standard input, for `-f -`.
+    pub(crate) fn kubectl_with<A: AsRef<OsStr>>(&self, arguments: &[A], input: &str) -> Output {
+        let kubeconfig = self.directory().join(format!("{ADMIN}.kubeconfig"));
+        self.kubectl_as(&kubeconfig, arguments, input)
+    }
+
+    /// kubectl as whoever a kubeconfig says.
+    pub(crate) fn kubectl_as<A: AsRef<OsStr>>(&self, kubeconfig: &Path, arguments: &[A], input: &str) -> Output {
+        let mut kubectl = Command::new(self.programs.path("kubectl"))
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.directory())
+            .env("KUBECONFIG", kubeconfig)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It may end without having read it.
+        let _ = kubectl.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = kubectl.wait_with_output().unwrap();
+        Output {
+            fine: output.status.success(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}

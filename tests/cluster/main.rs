@@ -1,0 +1,133 @@
+//! label-router on a real control plane: what reaches Pods, people and logs when the API server, the controllers, the
+//! scheduler and kubectl are the real ones.
+//!
+//! `just cluster-test` runs all of it. Under a plain `cargo test` each test is ignored: a control plane has to be built
+//! first, by Go, and that takes minutes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests read files, and a failure should stop them"
+)]
+
+#[path = "../support/cases.rs"]
+mod cases;
+mod examples;
+mod groundwork;
+mod harness;
+mod messages;
+mod outages;
+mod placements;
+mod pods;
+mod reinvocation;
+mod workloads;
+
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+use harness::{Cluster, Extent, runtime};
+use libtest_mimic::{Arguments, Trial};
+
+/// Tests wait for controllers more than they compute.
+const AT_A_TIME: usize = 6;
+
+type Test = fn(&'static Cluster) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// The control plane of all tests: started by the first one. It is leaked, so that every thread can hold it, and taken back
+/// at the end.
+static CLUSTER: Mutex<Option<&'static Cluster>> = Mutex::new(None);
+
+fn cluster() -> &'static Cluster {
+    let mut cluster = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    cluster.get_or_insert_with(|| Box::leak(Box::new(runtime().block_on(Cluster::start(Extent::Whole)))))
+}
+
+/// A test that runs beside others.
+fn beside(name: &str, test: Test) -> Trial {
+    let run = move || {
+        let cluster = cluster();
+        runtime().block_on(async {
+            let _peace = cluster.peace().await;
+            test(cluster).await;
+        });
+        Ok(())
+    };
+    Trial::test(name, run).with_ignored_flag(true)
+}
+
+/// A test that disturbs all others.
+fn alone(name: &str, test: Test) -> Trial {
+    let run = move || {
+        let cluster = cluster();
+        runtime().block_on(async {
+            let _peace = cluster.alone().await;
+            test(cluster).await;
+        });
+        Ok(())
+    };
+    Trial::test(name, run).with_ignored_flag(true)
+}
+
+macro_rules! tests {
+    ($how:ident: $($module:ident :: $name:ident),* $(,)?) => {
+        [$($how(
+            concat!(stringify!($module), "::", stringify!($name)),
+            |cluster| Box::pin($module::$name(cluster)),
+        )),*]
+    };
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_A_TIME);
+    let mut trials = Vec::from(tests![beside:
+        workloads::even_and_odd_replicas_are_bound_to_their_nodes,
+        workloads::ordinals_start_where_the_stateful_set_says,
+        workloads::an_indexed_job_is_spread_by_completion_index,
+        workloads::the_pods_of_a_deployment_are_placed,
+        workloads::replicas_that_come_and_go_keep_their_places,
+        workloads::a_rolling_update_places_every_replica_anew,
+        workloads::the_pods_of_a_daemon_set_stay_on_their_nodes,
+        placements::every_placement_is_stored,
+        placements::node_affinity_narrows_the_pods_own,
+        placements::what_a_pod_says_itself_is_kept,
+        messages::a_refusal_as_kubectl_prints_it,
+        messages::a_refusal_as_the_owners_events_tell_it,
+        messages::warnings_as_kubectl_prints_them,
+        messages::a_dry_run_shows_the_placement_and_stores_nothing,
+        messages::the_audit_log_says_who_decided_what,
+        reinvocation::a_later_webhook_makes_the_api_server_ask_again_and_nothing_is_placed_twice,
+        reinvocation::a_later_webhook_that_takes_the_placement_away_is_overruled,
+        outages::under_fail_pods_wait_until_it_is_back,
+        outages::under_ignore_pods_are_created_as_they_are,
+        outages::a_registration_that_is_deleted_stops_it_at_once,
+        groundwork::a_service_account_can_be_acted_for,
+        groundwork::a_certificate_can_be_asked_for,
+    ]);
+    trials.extend(tests![alone: outages::the_api_server_can_be_restarted]);
+    trials.extend(examples::folders().into_iter().map(|folder| {
+        let name = format!("examples::{folder}");
+        let run = move || {
+            let cluster = cluster();
+            runtime().block_on(async {
+                let _peace = cluster.peace().await;
+                examples::every_case_is_decided_as_expected(cluster, &folder).await
+            })
+        };
+        Trial::test(name, run).with_ignored_flag(true)
+    }));
+    trials.push(
+        Trial::test(
+            "groundwork::nothing_outlives_the_tests",
+            groundwork::nothing_outlives_the_tests,
+        )
+        .with_ignored_flag(true),
+    );
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let cluster = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(cluster) = cluster {
+        cluster.stop(conclusion.has_failed());
+    }
+    conclusion.exit_code()
+}
