@@ -18,6 +18,10 @@ run:
 test:
     cargo test
 
+# run the tests on a real control plane, which Go builds first (ten minutes, once)
+cluster-test *arguments:
+    cargo test --test cluster -- --include-ignored {{arguments}}
+
 # format the code
 fmt:
     cargo fmt
@@ -67,6 +71,14 @@ schema:
 bench:
     cargo bench
 
+# measure Pods per second on a real API server (five minutes, with nothing else running)
+bench-cluster *arguments:
+    cargo bench --bench cluster -- {{arguments}}
+
+# try bench-cluster for a few seconds
+bench-cluster-smoke:
+    cargo bench --profile dev --bench cluster -- --smoke
+
 # build the benchmarks, without the optimizations that take minutes
 bench-build:
     cargo bench --no-run --profile dev
@@ -79,7 +91,7 @@ quickstart:
 ci:
     #!/usr/bin/env bash
     set -euo pipefail
-    for task in quickstart test deploy-test lint core wasm deny doc bench-build; do
+    for task in quickstart test deploy-test lint core wasm deny doc bench-build cluster-test bench-cluster-smoke; do
         SECONDS=0
         echo "just $task"
         just "$task"
