@@ -12,6 +12,7 @@
 
 #[path = "../support/cases.rs"]
 mod cases;
+mod deploy;
 mod examples;
 mod groundwork;
 mod harness;
@@ -105,7 +106,10 @@ fn main() -> ExitCode {
         groundwork::a_service_account_can_be_acted_for,
         groundwork::a_certificate_can_be_asked_for,
     ]);
-    trials.extend(tests![alone: outages::the_api_server_can_be_restarted]);
+    trials.extend(tests![alone:
+        outages::the_api_server_can_be_restarted,
+        deploy::the_readme_brings_it_into_a_cluster,
+    ]);
     trials.extend(examples::folders().into_iter().map(|folder| {
         let name = format!("examples::{folder}");
         let run = move || {

@@ -45,21 +45,35 @@ impl Cluster {
 
     /// kubectl as whoever a kubeconfig says.
     pub(crate) fn kubectl_as<A: AsRef<OsStr>>(&self, kubeconfig: &Path, arguments: &[A], input: &str) -> Output {
-        let mut kubectl = Command::new(self.programs.path("kubectl"))
-            .args(arguments)
+        let mut kubectl = Command::new(self.programs.path("kubectl"));
+        kubectl.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+        self.output(kubectl, kubeconfig, input)
+    }
+
+    /// The commands of a document, as the administrator types them; the first that fails ends them.
+    pub(crate) fn shell(&self, commands: &str, directory: &Path) -> Output {
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", commands]).current_dir(directory);
+        self.output(shell, &self.directory().join(format!("{ADMIN}.kubeconfig")), "")
+    }
+
+    fn output(&self, mut command: Command, kubeconfig: &Path, input: &str) -> Output {
+        let mut path = self.programs.folder().as_os_str().to_owned();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let mut child = command
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", path)
             .env("HOME", self.directory())
             .env("KUBECONFIG", kubeconfig)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         // It may end without having read it.
-        let _ = kubectl.stdin.take().unwrap().write_all(input.as_bytes());
-        let output = kubectl.wait_with_output().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
         Output {
             fine: output.status.success(),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -33,14 +33,7 @@ impl LabelRouter {
         let (port, ops) = wait_for("label-router to say where it listens", async || {
             process.must_run();
             let printed = process.log().split_off(before);
-            let after = |word: &str, end: char| {
-                let (_, rest) = printed.split_once(word)?;
-                let (value, _) = rest.split_once(end)?;
-                Some(value.to_owned())
-            };
-            let reviews = after("  reviews     https://", '/');
-            let port = reviews.and_then(|address| address.rsplit(':').next()?.parse().ok());
-            port.zip(after("  operations  ", ' ')).ok_or(printed)
+            addresses(&printed).ok_or(printed)
         })
         .await;
         Self { process, port, ops }
@@ -74,6 +67,21 @@ impl LabelRouter {
     pub(crate) fn stop(self) {
         self.process.stop();
     }
+}
+
+/// The port of the reviews and the URL of the operations: printed for people, or logged where it thinks to be in a cluster.
+fn addresses(printed: &str) -> Option<(u16, String)> {
+    let after = |word: &str, end: char| Some(printed.split_once(word)?.1.split_once(end)?.0.to_owned());
+    let port = |address: String| address.rsplit(':').next()?.parse().ok();
+    let printed_for_people = || {
+        let port = port(after("  reviews     https://", '/')?)?;
+        Some((port, after("  operations  ", ' ')?))
+    };
+    let logged = || {
+        let port = port(after("\"listen\":\"", '"')?)?;
+        Some((port, format!("http://{}", after("\"ops_listen\":\"", '"')?)))
+    };
+    printed_for_people().or_else(logged)
 }
 
 /// The sum of a metric over all series whose labels hold a text.
