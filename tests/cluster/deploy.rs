@@ -70,7 +70,9 @@ pub(crate) async fn the_readme_brings_it_into_a_cluster(cluster: &'static Cluste
         format!("--policy={}", policy_file.display()),
     ];
     let router = LabelRouter::start(cluster, "readme", &arguments, &[]).await;
-    cluster.lead_here("label-router", router.port).await;
+    cluster
+        .lead_here("mutatingwebhookconfigurations", "label-router", router.port)
+        .await;
 
     cluster
         .kubectl(&["apply", "-f", "deploy/example-statefulset.yaml"])

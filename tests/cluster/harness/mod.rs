@@ -27,7 +27,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::http::{Method, Request, Uri};
@@ -56,6 +56,8 @@ const ADMIN: &str = "admin";
 const CONTROLLERS: &str = "system:kube-controller-manager";
 const SCHEDULER: &str = "system:kube-scheduler";
 
+const API_SERVER: &str = "kube-apiserver";
+
 /// How much of a control plane is started.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Extent {
@@ -72,10 +74,17 @@ pub(crate) struct Cluster {
     directory: TempDir,
     programs: Programs,
     api_port: u16,
-    running: Mutex<Vec<(&'static str, Process)>>,
+    running: Mutex<Vec<Running>>,
     names: AtomicUsize,
     peace: RwLock<()>,
     extent: Extent,
+}
+
+/// A program of the control plane, and how to start it again.
+struct Running {
+    name: &'static str,
+    arguments: Vec<String>,
+    process: Process,
 }
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -117,8 +126,8 @@ impl Cluster {
         let peer = format!("http://127.0.0.1:{peer_port}");
         cluster.run(
             "etcd",
-            &[
-                format!("--data-dir={}", path_in(&cluster, "etcd")),
+            vec![
+                format!("--data-dir={}", cluster.file("etcd")),
                 format!("--listen-client-urls={etcd}"),
                 format!("--advertise-client-urls={etcd}"),
                 format!("--listen-peer-urls={peer}"),
@@ -129,7 +138,7 @@ impl Cluster {
             ],
         );
         cluster.write_tokens();
-        cluster.run("kube-apiserver", &cluster.api_server_arguments(&etcd, extent));
+        cluster.run(API_SERVER, cluster.api_server_arguments(&etcd, extent));
         cluster.wait_until_ready().await;
         if extent == Extent::Whole {
             cluster.start_controllers();
@@ -142,7 +151,7 @@ impl Cluster {
 
     fn api_server_arguments(&self, etcd: &str, extent: Extent) -> Vec<String> {
         let serving = self.authority.certificate(
-            "kube-apiserver",
+            API_SERVER,
             &["localhost", "127.0.0.1", "10.0.0.1", "kubernetes.default.svc"],
         );
         let tokens = self.authority.keys("service-accounts");
@@ -156,7 +165,7 @@ impl Cluster {
             format!("--tls-cert-file={}", serving.cert.display()),
             format!("--tls-private-key-file={}", serving.key.display()),
             format!("--client-ca-file={}", self.authority.files().cert.display()),
-            format!("--token-auth-file={}", path_in(self, "tokens.csv")),
+            format!("--token-auth-file={}", self.file("tokens.csv")),
             "--authorization-mode=Node,RBAC".to_owned(),
             "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
@@ -174,7 +183,7 @@ impl Cluster {
             fs::write(&file, rules.to_string()).unwrap();
             arguments.extend([
                 format!("--audit-policy-file={}", file.display()),
-                format!("--audit-log-path={}", path_in(self, "audit.log")),
+                format!("--audit-log-path={}", self.file("audit.log")),
             ]);
         }
         arguments
@@ -186,7 +195,7 @@ impl Cluster {
         let kubeconfig = self.kubeconfig("kube-controller-manager", CONTROLLERS);
         self.run(
             "kube-controller-manager",
-            &[
+            vec![
                 format!("--kubeconfig={}", kubeconfig.display()),
                 // No kubelet renews a lease here, so that one would take all Nodes for dead.
                 "--controllers=*,-node-lifecycle-controller".to_owned(),
@@ -208,7 +217,7 @@ impl Cluster {
         let kubeconfig = self.kubeconfig("kube-scheduler", SCHEDULER);
         self.run(
             "kube-scheduler",
-            &[
+            vec![
                 format!("--kubeconfig={}", kubeconfig.display()),
                 "--leader-elect=false".to_owned(),
                 "--secure-port=0".to_owned(),
@@ -218,40 +227,43 @@ impl Cluster {
         );
     }
 
-    fn run(&self, name: &'static str, arguments: &[String]) {
+    fn run(&self, name: &'static str, arguments: Vec<String>) {
         let home = ("HOME", self.directory.path().display().to_string());
         let log = self.directory.path().join(format!("{name}.log"));
-        let process = Process::start(name, &self.programs.path(name), arguments, &[home], &log);
-        let mut arguments_file = self.directory.path().join(name);
-        arguments_file.set_extension("arguments");
-        fs::write(arguments_file, arguments.join("\n")).unwrap();
-        self.processes().push((name, process));
+        let process = Process::start(name, &self.programs.path(name), &arguments, &[home], &log);
+        self.running().push(Running {
+            name,
+            arguments,
+            process,
+        });
     }
 
-    fn processes(&self) -> std::sync::MutexGuard<'_, Vec<(&'static str, Process)>> {
+    fn running(&self) -> MutexGuard<'_, Vec<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The path of a file in the cluster's folder, as an argument.
+    fn file(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
     }
 
     /// Stops the API server, does something, and starts it again at the same address with the same etcd.
     pub(crate) async fn restart_api_server(&self, meanwhile: impl AsyncFnOnce()) {
-        let name = "kube-apiserver";
         let stopped = {
-            let mut running = self.processes();
-            let at = running.iter().position(|(running, _)| *running == name).unwrap();
-            running.remove(at).1
+            let mut running = self.running();
+            let at = running.iter().position(|running| running.name == API_SERVER).unwrap();
+            running.remove(at)
         };
-        stopped.stop();
+        stopped.process.stop();
         meanwhile().await;
-        let arguments = fs::read_to_string(self.directory.path().join(format!("{name}.arguments"))).unwrap();
-        let arguments: Vec<String> = arguments.lines().map(str::to_owned).collect();
-        self.run(name, &arguments);
+        self.run(API_SERVER, stopped.arguments);
         self.wait_until_ready().await;
     }
 
     async fn wait_until_ready(&self) {
         wait_for("the API server to be ready", async || {
-            for (_, process) in self.processes().iter_mut() {
-                process.must_run();
+            for running in self.running().iter_mut() {
+                running.process.must_run();
             }
             let answer = self.send(Method::GET, "/readyz", None).await?;
             (answer.status == 200).then_some(()).ok_or(answer.text)
@@ -272,8 +284,8 @@ impl Cluster {
     /// Stops everything. The logs are kept where `keep` is set, and it says where.
     pub(crate) fn stop(&self, keep: bool) {
         // The last one started goes first. Nothing is to be saved, so that nothing has to be asked to stop.
-        while let Some((_, process)) = { self.processes().pop() } {
-            drop(process);
+        while let Some(last) = { self.running().pop() } {
+            drop(last);
         }
         if keep {
             eprintln!("the logs are in {}", self.directory().display());
@@ -340,7 +352,7 @@ impl Cluster {
     /// Creates what the JSON says in a namespace.
     pub(crate) async fn create<K>(&self, namespace: &str, value: Value) -> kube::Result<K>
     where
-        K: Resource<Scope = k8s_openapi::NamespaceResourceScope> + NamedObject,
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope> + Object,
         K::DynamicType: Default,
     {
         let object: K = serde_json::from_value(value).unwrap();
@@ -350,7 +362,7 @@ impl Cluster {
     /// Creates what the JSON says, outside namespaces.
     pub(crate) async fn create_in_cluster<K>(&self, value: Value) -> kube::Result<K>
     where
-        K: Resource<Scope = k8s_openapi::ClusterResourceScope> + NamedObject,
+        K: Resource<Scope = k8s_openapi::ClusterResourceScope> + Object,
         K::DynamicType: Default,
     {
         let object: K = serde_json::from_value(value).unwrap();
@@ -418,14 +430,10 @@ impl Cluster {
     }
 }
 
-fn path_in(cluster: &Cluster, name: &str) -> String {
-    cluster.directory.path().join(name).display().to_string()
-}
-
 /// What can be sent and read.
-pub(crate) trait NamedObject: Clone + std::fmt::Debug + DeserializeOwned + serde::Serialize {}
+pub(crate) trait Object: Clone + std::fmt::Debug + DeserializeOwned + serde::Serialize {}
 
-impl<T: Clone + std::fmt::Debug + DeserializeOwned + serde::Serialize> NamedObject for T {}
+impl<T: Clone + std::fmt::Debug + DeserializeOwned + serde::Serialize> Object for T {}
 
 /// An answer of the API server.
 #[derive(Debug)]

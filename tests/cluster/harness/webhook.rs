@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use axum::http::Method;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -170,7 +171,7 @@ impl Webhook {
             "spec": { "containers": [{ "name": "probe", "image": "probe" }] },
         });
         wait_for("the API server to call label-router", async || {
-            let answer = cluster.send(axum::http::Method::POST, &path, Some(&probe)).await?;
+            let answer = cluster.send(Method::POST, &path, Some(&probe)).await?;
             let called = self.router().decided(None).await > 0;
             called.then_some(()).ok_or(answer.text)
         })
@@ -252,13 +253,14 @@ impl Cluster {
     }
 
     /// Leads the API server to a port of this machine wherever a registration that was applied names a Service: for
-    /// manifests that people apply as they are.
-    pub(crate) async fn lead_here(&self, registration: &str, port: u16) {
-        let configurations = Api::<MutatingWebhookConfiguration>::all(self.client.clone());
-        let mut configuration = configurations.get(registration).await.unwrap();
-        for hook in configuration.webhooks.iter_mut().flatten() {
-            let service = hook.client_config.service.as_mut().unwrap();
-            service.port = Some(i32::from(port));
+    /// manifests that people apply as they are. `kind` is `mutatingwebhookconfigurations` or
+    /// `validatingwebhookconfigurations`.
+    pub(crate) async fn lead_here(&self, kind: &str, registration: &str, port: u16) {
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}/{registration}");
+        let mut configuration = self.send(Method::GET, &path, None).await.unwrap().json();
+        for hook in configuration["webhooks"].as_array_mut().unwrap() {
+            let service = &mut hook["clientConfig"]["service"];
+            service["port"] = json!(port);
             let external = json!({ "spec": {
                 "type": "ExternalName",
                 "externalName": "localhost",
@@ -266,14 +268,16 @@ impl Cluster {
                 "clusterIP": null,
                 "clusterIPs": null,
             } });
-            self.api::<Service>(&service.namespace)
-                .patch(&service.name, &PatchParams::default(), &Patch::Merge(external))
+            self.api::<Service>(service["namespace"].as_str().unwrap())
+                .patch(
+                    service["name"].as_str().unwrap(),
+                    &PatchParams::default(),
+                    &Patch::Merge(external),
+                )
                 .await
                 .unwrap();
         }
-        configurations
-            .replace(registration, &kube::api::PostParams::default(), &configuration)
-            .await
-            .unwrap();
+        let answer = self.send(Method::PUT, &path, Some(&configuration)).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
     }
 }
