@@ -93,6 +93,7 @@ fn main() -> ExitCode {
         placements::every_placement_is_stored,
         placements::node_affinity_narrows_the_pods_own,
         placements::what_a_pod_says_itself_is_kept,
+        placements::a_runtime_class_brings_its_overhead,
         messages::a_refusal_as_kubectl_prints_it,
         messages::a_refusal_as_the_owners_events_tell_it,
         messages::warnings_as_kubectl_prints_them,

@@ -156,3 +156,18 @@ pub(crate) async fn what_a_pod_says_itself_is_kept(cluster: &'static Cluster) {
     assert_eq!(constraints[0], own_constraint);
     assert_eq!(constraints.len(), 2, "{constraints:?}");
 }
+
+/// The API server computes the overhead before it asks label-router, and again after label-router has named the class.
+pub(crate) async fn a_runtime_class_brings_its_overhead(cluster: &'static Cluster) {
+    let namespace = cluster.namespace("overhead").await;
+    let overhead = json!({ "memory": "160Mi" });
+    ensure_runtime_class(cluster, "heavy", Some(&overhead)).await;
+    let rule = "  - name: heavy\n    routes: [{ runtimeClassName: heavy }]\n";
+    let _webhook = Webhook::start(cluster, &namespace, Some(&policy(rule))).await;
+    let mut pod = gated_template();
+    pod["metadata"]["name"] = json!("web");
+    let pod = cluster.create::<Pod>(&namespace, pod).await.unwrap();
+    let stored = serde_json::to_value(pod).unwrap();
+    assert_eq!(stored["spec"]["runtimeClassName"], "heavy");
+    assert_eq!(stored["spec"]["overhead"], overhead);
+}
