@@ -1,82 +1,44 @@
-//! The commands of the README, on a cluster that has none of it yet.
+//! What is shipped in `deploy/`, on a cluster that has none of it yet.
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use serde_json::json;
 
+use crate::harness::installed::{Installed, create_a_replica};
 use crate::harness::{Cluster, LabelRouter, wait_for};
 use crate::pods::node;
 
-/// Its registration is about all Pods of the cluster, so that it must go, however the test ends.
-struct Cleanup(&'static Cluster);
-
-impl Drop for Cleanup {
-    fn drop(&mut self) {
-        self.0
-            .kubectl(&["delete", "mutatingwebhookconfiguration", "label-router"]);
-        self.0.kubectl(&["delete", "-f", "deploy/example-statefulset.yaml"]);
-        self.0.kubectl(&["delete", "namespace", "label-router", "--wait=false"]);
-    }
-}
-
-/// The Deployment's own Pods pass the namespace's Pod Security level, and count as running; the process that the API server
-/// then calls in their place runs here.
+/// The commands of the README as they stand there, on Nodes of the names that it says. The Deployment's own Pods pass the
+/// namespace's Pod Security level, and count as running; the process that the API server calls in their place runs here.
 pub(crate) async fn the_readme_brings_it_into_a_cluster(cluster: &'static Cluster) {
-    let _cleanup = Cleanup(cluster);
-    cluster.node("deploy-one", &[("name", "node1")], json!([])).await;
-    cluster.node("deploy-two", &[("name", "node2")], json!([])).await;
+    cluster.node("deploy-one", &[], json!([])).await;
+    cluster.node("deploy-two", &[], json!([])).await;
+    // Takes away what the README's commands bring.
+    let mut installed = Installed::apply(cluster).await;
+    cluster
+        .kubectl(&["delete", "-k", "deploy/overlays/self-managed"])
+        .success();
 
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let directory = cluster.directory().join("readme");
-    fs::create_dir_all(&directory).unwrap();
-    std::os::unix::fs::symlink(checkout.join("deploy"), directory.join("deploy")).unwrap();
-    let service = "label-router.label-router.svc";
-    let certificate = cluster.authority.certificate(service, &[service]);
-    fs::copy(&certificate.cert, directory.join("tls.crt")).unwrap();
-    fs::copy(&certificate.key, directory.join("tls.key")).unwrap();
-    fs::write(directory.join("ca.crt"), cluster.authority.pem()).unwrap();
     let readme = fs::read_to_string(checkout.join("README.md")).unwrap();
     let (_, section) = readme.split_once("\n## Into a cluster\n").unwrap();
     let (_, commands) = section.split_once("```sh\n").unwrap();
     let (commands, _) = commands.split_once("```").unwrap();
-    let said = cluster.shell(commands, &directory).success();
+    assert!(commands.lines().count() <= 5, "five commands or fewer");
+    let commands = commands.replace("NODE-A", "deploy-one").replace("NODE-B", "deploy-two");
+    let (install, workload) = commands.rsplit_once("kubectl apply").unwrap();
+    let said = cluster.shell(install, checkout).success();
     assert!(
         said.contains("deployment \"label-router\" successfully rolled out"),
         "{said}"
     );
-
-    let policy = cluster
-        .kubectl(&[
-            "-n",
-            "label-router",
-            "get",
-            "configmap",
-            "label-router-policy",
-            "-o",
-            "yaml",
-        ])
-        .success();
-    let policy_file = directory.join("policy.yaml");
-    fs::write(&policy_file, policy).unwrap();
-    let arguments = [
-        "serve".to_owned(),
-        "--listen=127.0.0.1:0".to_owned(),
-        "--ops-listen=127.0.0.1:0".to_owned(),
-        format!("--tls-cert={}", certificate.cert.display()),
-        format!("--tls-key={}", certificate.key.display()),
-        format!("--policy={}", policy_file.display()),
-    ];
-    let router = LabelRouter::start(cluster, "readme", &arguments, &[]).await;
-    cluster
-        .lead_here("mutatingwebhookconfigurations", "label-router", router.port)
-        .await;
-
-    cluster
-        .kubectl(&["apply", "-f", "deploy/example-statefulset.yaml"])
-        .success();
+    installed.run(2).await;
+    cluster.shell(&format!("kubectl apply{workload}"), checkout).success();
+    let _example = Example(cluster);
     let pods = wait_for("the example's two replicas on their Nodes", async || {
         let pods = cluster
             .api::<Pod>("default")
@@ -100,5 +62,116 @@ pub(crate) async fn the_readme_brings_it_into_a_cluster(cluster: &'static Cluste
             .success();
         let wanted = if pod == "web-0" { "node1" } else { "node2" };
         assert_eq!(label, wanted, "{pod} is on {node}");
+    }
+}
+
+/// The README's StatefulSet goes, however the test ends.
+struct Example(&'static Cluster);
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        self.0.kubectl(&["delete", "-f", "deploy/example-statefulset.yaml"]);
+    }
+}
+
+/// What `tests/deploy/render` prints: the manifests of one way into a cluster.
+fn rendered(arguments: &[&str]) -> String {
+    let output = Command::new("tests/deploy/render")
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {told}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Without what belongs to cert-manager, which is not installed here.
+fn known(manifests: &str) -> String {
+    let documents = manifests.split("\n---\n");
+    let known: Vec<&str> = documents
+        .filter(|document| !document.contains("apiVersion: cert-manager.io/"))
+        .collect();
+    known.join("\n---\n")
+}
+
+pub(crate) async fn every_way_is_one_that_the_api_server_takes(cluster: &'static Cluster) {
+    let ways = rendered(&[]);
+    for way in ways.lines() {
+        let (way, namespace) = way.split_once(' ').unwrap();
+        cluster.ensure_namespace(namespace).await;
+        let apply = [
+            "apply",
+            "--server-side",
+            "--dry-run=server",
+            "--validate=strict",
+            "-n",
+            namespace,
+            "-f",
+            "-",
+        ];
+        let output = cluster.kubectl_with(&apply, &known(&rendered(&[way])));
+        assert!(output.fine, "{way}: {}", output.stderr);
+        assert!(output.stdout.contains("deployment.apps/"), "{way}: {}", output.stdout);
+    }
+    cluster.kubectl(&["delete", "namespace", "label-router"]);
+}
+
+pub(crate) async fn what_the_command_prints_installs_it(cluster: &'static Cluster) {
+    let mut installed = Installed::apply(cluster).await;
+    cluster
+        .kubectl(&["delete", "mutatingwebhookconfiguration", "label-router"])
+        .success();
+    let manifests = cluster.label_router(&["manifests"]).success();
+    cluster.kubectl_with(&["apply", "-f", "-"], &manifests).success();
+    installed.run(1).await;
+    wait_for("a Pod to be placed", async || create_a_replica(cluster).await).await;
+}
+
+/// The names that people of the original know: theirs is the Secret, and the caBundle is patched by hand.
+pub(crate) async fn the_names_of_sts_webhook_lead_here(cluster: &'static Cluster) {
+    let service = "sts-webhook.custom-system.svc";
+    let certificate = cluster.authority.certificate(service, &[service]);
+    cluster
+        .kubectl(&["apply", "-k", "deploy/overlays/sts-webhook"])
+        .success();
+    let _cleanup = Original(cluster);
+    let arguments = [
+        "serve".to_owned(),
+        "--listen=127.0.0.1:0".to_owned(),
+        "--ops-listen=127.0.0.1:0".to_owned(),
+        format!("--tls-cert={}", certificate.cert.display()),
+        format!("--tls-key={}", certificate.key.display()),
+    ];
+    let router = LabelRouter::start(cluster, "sts-webhook", &arguments, &[]).await;
+    cluster
+        .lead_here("mutatingwebhookconfigurations", "sts-webhook", router.port)
+        .await;
+    let patch = {
+        use base64::Engine;
+        let bundle = base64::engine::general_purpose::STANDARD.encode(cluster.authority.pem());
+        json!([{ "op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle }]).to_string()
+    };
+    cluster
+        .kubectl(&[
+            "patch",
+            "mutatingwebhookconfiguration",
+            "sts-webhook",
+            "--type=json",
+            "-p",
+            &patch,
+        ])
+        .success();
+    wait_for("a Pod to be placed", async || create_a_replica(cluster).await).await;
+}
+
+struct Original(&'static Cluster);
+
+impl Drop for Original {
+    fn drop(&mut self) {
+        self.0
+            .kubectl(&["delete", "mutatingwebhookconfiguration", "sts-webhook"]);
+        self.0
+            .kubectl(&["delete", "namespace", "custom-system", "--wait=false"]);
     }
 }

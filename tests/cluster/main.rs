@@ -12,6 +12,7 @@
 
 #[path = "../support/cases.rs"]
 mod cases;
+mod certificates;
 mod deploy;
 mod examples;
 mod groundwork;
@@ -110,6 +111,19 @@ fn main() -> ExitCode {
     trials.extend(tests![alone:
         outages::the_api_server_can_be_restarted,
         deploy::the_readme_brings_it_into_a_cluster,
+        deploy::every_way_is_one_that_the_api_server_takes,
+        deploy::what_the_command_prints_installs_it,
+        deploy::the_names_of_sts_webhook_lead_here,
+        certificates::replicas_that_start_together_share_one_certificate,
+        certificates::an_emptied_ca_bundle_is_written_again,
+        certificates::a_deleted_secret_is_written_again_with_the_same_ca,
+        certificates::a_certificate_near_its_end_is_renewed_and_shown,
+        certificates::a_ca_near_its_end_is_followed_by_the_next,
+        certificates::a_deleted_registration_stays_deleted_and_is_reported,
+        certificates::a_registration_that_leaves_pods_out_is_measured,
+        certificates::somebody_elses_certificate_is_left_alone,
+        certificates::a_signer_of_the_cluster_makes_the_certificate,
+        certificates::certificates_can_be_made_and_renewed_by_hand,
     ]);
     trials.extend(examples::folders().into_iter().map(|folder| {
         let name = format!("examples::{folder}");

@@ -50,6 +50,13 @@ impl Cluster {
         self.output(kubectl, kubeconfig, input)
     }
 
+    /// label-router as the administrator runs it.
+    pub(crate) fn label_router(&self, arguments: &[&str]) -> Output {
+        let mut label_router = Command::new(env!("CARGO_BIN_EXE_label-router"));
+        label_router.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+        self.output(label_router, &self.directory().join(format!("{ADMIN}.kubeconfig")), "")
+    }
+
     /// The commands of a document, as the administrator types them; the first that fails ends them.
     pub(crate) fn shell(&self, commands: &str, directory: &Path) -> Output {
         let mut shell = Command::new("sh");

@@ -16,6 +16,7 @@
 
 mod audit;
 mod authority;
+pub(crate) mod installed;
 mod kubectl;
 mod nodes;
 mod process;
@@ -192,7 +193,7 @@ impl Cluster {
     fn start_controllers(&self) {
         let signer = self.authority.files();
         let tokens_key = self.directory.path().join("certificates/service-accounts.key");
-        let kubeconfig = self.kubeconfig("kube-controller-manager", CONTROLLERS);
+        let kubeconfig = self.kubeconfig("kube-controller-manager", CONTROLLERS, "kube-system");
         self.run(
             "kube-controller-manager",
             vec![
@@ -214,7 +215,7 @@ impl Cluster {
     }
 
     fn start_scheduler(&self) {
-        let kubeconfig = self.kubeconfig("kube-scheduler", SCHEDULER);
+        let kubeconfig = self.kubeconfig("kube-scheduler", SCHEDULER, "kube-system");
         self.run(
             "kube-scheduler",
             vec![
@@ -396,8 +397,8 @@ impl Cluster {
         })
     }
 
-    /// A kubeconfig for someone in the token file.
-    fn kubeconfig(&self, name: &str, token: &str) -> PathBuf {
+    /// A kubeconfig for who has this token, at home in a namespace.
+    fn kubeconfig(&self, name: &str, token: &str, namespace: &str) -> PathBuf {
         let path = self.directory.path().join(format!("{name}.kubeconfig"));
         let config = json!({
             "apiVersion": "v1",
@@ -408,7 +409,7 @@ impl Cluster {
                 "certificate-authority": self.authority.files().cert,
             } }],
             "users": [{ "name": "test", "user": { "token": token } }],
-            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test", "namespace": namespace } }],
         });
         fs::write(&path, config.to_string()).unwrap();
         path
@@ -420,13 +421,13 @@ impl Cluster {
             "{ADMIN},{ADMIN},{ADMIN},\"system:masters\"\n{CONTROLLERS},{CONTROLLERS},{CONTROLLERS}\n{SCHEDULER},{SCHEDULER},{SCHEDULER}\n"
         );
         fs::write(self.directory.path().join("tokens.csv"), tokens).unwrap();
-        self.kubeconfig(ADMIN, ADMIN);
+        self.kubeconfig(ADMIN, ADMIN, "default");
     }
 
     /// A kubeconfig with a fresh token of a ServiceAccount, as a Pod of it would have one.
     pub(crate) fn kubeconfig_for_service_account(&self, namespace: &str, name: &str) -> PathBuf {
         let output = self.kubectl(&["create", "token", name, "--namespace", namespace]);
-        self.kubeconfig(&format!("{namespace}-{name}"), output.success().trim())
+        self.kubeconfig(&format!("{namespace}-{name}"), output.success().trim(), namespace)
     }
 }
 

@@ -65,6 +65,11 @@ impl LabelRouter {
             .collect()
     }
 
+    /// All that it has printed.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
     pub(crate) fn stop(self) {
         self.process.stop();
     }
