@@ -20,6 +20,7 @@ test:
 
 # run the tests on a real control plane, which Go builds first (ten minutes, once)
 cluster-test *arguments:
+    tests/deploy/tools
     cargo test --test cluster -- --include-ignored {{arguments}}
 
 # format the code
