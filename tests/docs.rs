@@ -105,6 +105,7 @@ fn the_settings_shown_are_all_of_them_with_their_defaults() {
     let shown = Settings::load(&Settings::default(), Some(&file), |_| None, &[]).unwrap();
     let mut wanted = Settings::default();
     wanted.policy.clone_from(&shown.policy);
+    wanted.policy_fallback.clone_from(&shown.policy_fallback);
     wanted.tls.cert.clone_from(&shown.tls.cert);
     wanted.tls.key.clone_from(&shown.tls.key);
     assert_eq!(shown, wanted);

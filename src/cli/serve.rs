@@ -12,6 +12,7 @@ use tokio::runtime::Builder;
 
 use super::Exit;
 use crate::engine::rule::Mode;
+use crate::serve::reload::{Places, SettingsFile};
 use crate::serve::{Policy, PolicyError, Server, Settings, logging};
 use crate::source;
 
@@ -33,9 +34,13 @@ const SHORT_REVIEW: &str = concat!(
 /// Settings come from flags, from variables such as `LABEL_ROUTER_OPS_LISTEN`, and from the settings file, in this order.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// A file or directory of the policy; repeat it for several. The default policy is served without it
+    /// A file or directory of the policy, or configmap://NAMESPACE/NAME; repeat it for several. The default policy is served
+    /// without it
     #[arg(long, value_name = "PATH")]
     policy: Vec<String>,
+    /// What is served while a ConfigMap of the policy cannot be had at the start: a file or a directory
+    #[arg(long, value_name = "PATH")]
+    policy_fallback: Option<String>,
     /// The settings file (YAML)
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -76,7 +81,8 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let settings = match self.settings()? {
+        let path = self.settings_file();
+        let settings = match self.load()? {
             Ok(settings) => settings,
             Err(error) => {
                 eprintln!("error: the settings cannot be used\n{error}");
@@ -85,50 +91,70 @@ impl Serve {
         };
         logging::start(&settings.log);
         let color = io::stderr().is_terminal();
-        let policy = match Policy::load(&settings.policy) {
-            Ok(policy) => policy,
-            Err(PolicyError::Wrong(diagnostics)) => {
-                eprint!("{}", diagnostics.render(color));
-                return Ok(Exit::Wrong);
-            }
-            Err(error @ PolicyError::Source(_)) => return Err(error.into()),
-        };
-        if !policy.compiled.warnings.is_empty() {
-            eprint!("{}", policy.compiled.warnings.render(color));
-        }
         Builder::new_multi_thread()
             .enable_all()
             .build()
             .context("the server's threads cannot be started")?
-            .block_on(serve(settings, policy))?;
-        Ok(Exit::Fine)
+            .block_on(async {
+                let places = Places::open(&settings).await?;
+                let texts = places.read().map_err(PolicyError::Source)?;
+                let policy = match Policy::compile(texts) {
+                    Ok(policy) => policy,
+                    Err(PolicyError::Wrong(diagnostics)) => {
+                        eprint!("{}", diagnostics.render(color));
+                        return Ok(Exit::Wrong);
+                    }
+                    Err(error @ PolicyError::Source(_)) => return Err(error.into()),
+                };
+                if !policy.compiled.warnings.is_empty() {
+                    eprint!("{}", policy.compiled.warnings.render(color));
+                }
+                let file = path.map(|path| SettingsFile {
+                    path,
+                    load: Box::new(move || match self.load() {
+                        Ok(Ok(settings)) => Ok(settings),
+                        Ok(Err(error)) => Err(error.to_string()),
+                        Err(error) => Err(format!("{error:#}")),
+                    }),
+                });
+                serve(settings, policy, places, file).await?;
+                Ok(Exit::Fine)
+            })
+    }
+
+    /// Where the settings file is, where there is one.
+    fn settings_file(&self) -> Option<PathBuf> {
+        self.settings.clone().or_else(|| {
+            let path = variable("LABEL_ROUTER_SETTINGS").filter(|path| !path.is_empty())?;
+            Some(PathBuf::from(path))
+        })
     }
 
     /// The outer error is a file that cannot be read, the inner one is in the settings.
-    fn settings(self) -> anyhow::Result<Result<Settings, crate::serve::settings::SettingsError>> {
-        let variable = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        let path = self.settings.or_else(|| {
-            let path = variable("LABEL_ROUTER_SETTINGS").filter(|path| !path.is_empty())?;
-            Some(PathBuf::from(path))
-        });
-        let file = path
+    fn load(&self) -> anyhow::Result<Result<Settings, crate::serve::settings::SettingsError>> {
+        let file = self
+            .settings_file()
             .map(|path| source::read_text(&path))
             .transpose()
             .context("the settings file (--settings, LABEL_ROUTER_SETTINGS) cannot be used")?;
-        let one = |value: Option<String>| value.into_iter().collect::<Vec<_>>();
+        let one = |value: &Option<String>| value.iter().cloned().collect::<Vec<_>>();
         let flags = [
-            ("policy", self.policy),
-            ("listen", one(self.listen)),
-            ("opsListen", one(self.ops_listen)),
-            ("tls.cert", one(self.tls_cert)),
-            ("tls.key", one(self.tls_key)),
-            ("tls.selfManaged", one(self.tls_self_managed.then(|| "true".to_owned()))),
-            ("tls.secret", one(self.tls_secret)),
-            ("tls.service", one(self.tls_service)),
-            ("tls.registration", one(self.tls_registration)),
-            ("tls.minVersion", one(self.tls_min_version)),
-            ("log.format", one(self.log_format)),
-            ("log.level", one(self.log_level)),
+            ("policy", self.policy.clone()),
+            ("policyFallback", one(&self.policy_fallback)),
+            ("listen", one(&self.listen)),
+            ("opsListen", one(&self.ops_listen)),
+            ("tls.cert", one(&self.tls_cert)),
+            ("tls.key", one(&self.tls_key)),
+            (
+                "tls.selfManaged",
+                one(&self.tls_self_managed.then(|| "true".to_owned())),
+            ),
+            ("tls.secret", one(&self.tls_secret)),
+            ("tls.service", one(&self.tls_service)),
+            ("tls.registration", one(&self.tls_registration)),
+            ("tls.minVersion", one(&self.tls_min_version)),
+            ("log.format", one(&self.log_format)),
+            ("log.level", one(&self.log_level)),
         ];
         // The kubelet puts this into every container.
         let in_cluster = env::var_os("KUBERNETES_SERVICE_HOST").is_some();
@@ -141,7 +167,11 @@ impl Serve {
     }
 }
 
-async fn serve(settings: Settings, policy: Policy) -> anyhow::Result<()> {
+fn variable(name: &str) -> Option<String> {
+    env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+async fn serve(settings: Settings, policy: Policy, places: Places, file: Option<SettingsFile>) -> anyhow::Result<()> {
     let on_a_laptop = !settings.in_cluster;
     let rules = policy.compiled.snapshot.rules();
     let rules: Vec<String> = rules
@@ -159,7 +189,10 @@ async fn serve(settings: Settings, policy: Policy) -> anyhow::Result<()> {
     };
     // Before the listeners, so that a signal during the start is not lost.
     let stop = stop_signal()?;
-    let server = Server::start(settings, policy).await?;
+    let mut server = Server::start(settings, policy, places).await?;
+    if let Some(file) = file {
+        server.watch_settings(file);
+    }
     tracing::info!(
         files = about.files,
         rules = about.rules,

@@ -1,15 +1,17 @@
 //! Everything that talks to the Kubernetes API. What is read and written there is decided elsewhere.
 
 mod client;
+mod event;
 mod registration;
 mod secret;
 mod signing;
 mod watch;
 
 pub use client::{ClusterError, client, cluster_ca};
+pub use event::warn_about_config_map;
 pub use registration::{live_registration, publish_ca_bundle};
 pub use secret::{StoredSecret, create_secret, replace_secret, secret};
 pub use signing::{SigningRequest, approve, create, signed};
-pub use watch::{changes_of_registration, changes_of_secret};
+pub use watch::{changes_of_registration, changes_of_secret, config_map};
 
 pub use kube::Client;

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use futures_util::{Stream, StreamExt};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -22,6 +22,17 @@ pub fn changes_of_secret(
 /// The same of a MutatingWebhookConfiguration.
 pub fn changes_of_registration(client: &Client, name: &str) -> impl Stream<Item = Result<(), String>> + Send + use<> {
     changes(Api::<MutatingWebhookConfiguration>::all(client.clone()), name)
+}
+
+/// A ConfigMap as it is now and after each change; `None` while there is none.
+pub fn config_map(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> impl Stream<Item = Result<Option<ConfigMap>, String>> + Send + use<> {
+    watcher::watch_object(Api::namespaced(client.clone(), namespace), name)
+        .default_backoff()
+        .map(|change| change.map_err(|error| error.to_string()))
 }
 
 fn changes<K>(api: Api<K>, name: &str) -> impl Stream<Item = Result<(), String>> + Send + use<K>

@@ -66,6 +66,35 @@ impl fmt::Debug for Diagnostic {
     }
 }
 
+impl Diagnostics {
+    /// The first error with its place, and how many more there are: for where there is room for one line.
+    pub fn summary(&self) -> String {
+        let mut errors = self.0.iter().filter(|problem| problem.severity == Severity::Error);
+        let Some(first) = errors.next() else {
+            return String::new();
+        };
+        let more = match errors.count() {
+            0 => String::new(),
+            1 => " (and one more error)".to_owned(),
+            more => format!(" (and {more} more errors)"),
+        };
+        let Diagnostic {
+            file,
+            line,
+            column,
+            message,
+            hint,
+            ..
+        } = first;
+        let hint = if hint.is_empty() {
+            String::new()
+        } else {
+            format!("; {hint}")
+        };
+        format!("{file}:{line}:{column}: {message}{hint}{more}")
+    }
+}
+
 impl Diagnostic {
     /// `text` is the file's, with secrets masked; `place` is in bytes of it.
     pub(super) fn new(severity: Severity, problem: Problem, file: &str, text: &Arc<str>, place: Range<usize>) -> Self {

@@ -1,6 +1,7 @@
 //! A policy as it is written. The pieces check themselves while they are read; see the `engine` and `notice` rooms.
 
 use schemars::JsonSchema;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use crate::engine::allow::Allow;
@@ -31,15 +32,18 @@ pub(super) struct RoutingPolicy {
     pub(super) unmatched: Option<Verdict>,
     /// The rules, tried in this order; the first enforcing one that matches decides.
     // Read one by one (see `read`), so that each reports its own problems.
-    #[serde(default, skip_deserializing)]
-    #[schemars(!skip_deserializing)]
-    #[allow(dead_code, reason = "here for the schema")]
+    #[serde(default, deserialize_with = "unread")]
+    #[allow(dead_code, reason = "here for the schema, and for those who misspell it")]
     rules: Vec<Rule>,
     /// Where people are told.
-    #[serde(default, skip_deserializing)]
-    #[schemars(!skip_deserializing)]
-    #[allow(dead_code, reason = "here for the schema")]
+    #[serde(default, deserialize_with = "unread")]
+    #[allow(dead_code, reason = "here for the schema, and for those who misspell it")]
     sinks: Vec<SinkSpec>,
+}
+
+/// A list whose entries are read elsewhere.
+fn unread<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| Vec::new())
 }
 
 /// The version of the policy language.

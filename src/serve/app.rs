@@ -1,19 +1,20 @@
 //! What every request shares, and the routes.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::metrics::{Metrics, RequestCounters};
 use super::policy::Policy;
+use super::reload::{Asked, Refusal, Reloaded};
 use super::settings::Settings;
 use super::{mutate, ops};
 use crate::admission;
@@ -37,6 +38,10 @@ pub struct App {
     pub(super) metrics: Metrics,
     pub(super) settings: Settings,
     permits: Semaphore,
+    /// How somebody asks for a reload; set where the policy is reloaded at all.
+    reloads: OnceLock<mpsc::Sender<Asked>>,
+    /// Why the policy that lies there now is not the one that is served.
+    refusal: ArcSwapOption<Refusal>,
     listening: AtomicBool,
     stopping: AtomicBool,
 }
@@ -50,6 +55,8 @@ impl App {
             permits: Semaphore::new(settings.limits.concurrency.get().min(Semaphore::MAX_PERMITS)),
             metrics,
             settings,
+            reloads: OnceLock::new(),
+            refusal: ArcSwapOption::empty(),
             listening: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
@@ -58,6 +65,30 @@ impl App {
     /// Serves another policy from the next request on.
     pub fn swap(&self, policy: Policy) {
         self.serving.store(Arc::new(prepare(policy, &self.metrics)));
+    }
+
+    pub(super) fn takes_reloads(&self, reloads: mpsc::Sender<Asked>) {
+        // The server starts to reload once.
+        let _ = self.reloads.set(reloads);
+    }
+
+    /// Reads the policy again, and tells what came of it; nothing where it is not reloaded here.
+    pub(super) async fn reload(&self) -> Option<Reloaded> {
+        let (asker, answer) = oneshot::channel();
+        self.reloads.get()?.send(asker).await.ok()?;
+        answer.await.ok()
+    }
+
+    pub(super) fn reload_succeeded(&self) {
+        self.refusal.store(None);
+    }
+
+    pub(super) fn reload_failed(&self, refusal: Refusal) {
+        self.refusal.store(Some(Arc::new(refusal)));
+    }
+
+    pub(super) fn refusal(&self) -> Option<Arc<Refusal>> {
+        self.refusal.load_full()
     }
 
     /// What is known of the registration from now on: how many rules it leaves out, or none where it is not there.
@@ -125,10 +156,11 @@ pub fn ops_router(app: &Arc<App>) -> Router {
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
         .route("/config", get(ops::config))
+        .route("/-/reload", post(ops::reload))
         .fallback(async || {
             (
                 StatusCode::NOT_FOUND,
-                "there are /healthz, /readyz, /metrics and /config\n",
+                "there are /healthz, /readyz, /metrics, /config and, by POST, /-/reload\n",
             )
         });
     guarded(router.with_state(Arc::clone(app)), app)

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::DurationHistogram;
+use super::reload::ReloadMetrics;
 use crate::engine::{Outcome, Snapshot};
 
 /// The media type of what [`Metrics::render`] gives.
@@ -55,6 +56,7 @@ pub(super) struct Metrics {
     certificate_expiry: Gauge,
     registration_present: Family<RegistrationLabels, Gauge>,
     registration_gaps: Family<RegistrationLabels, Gauge>,
+    pub(super) reloads: ReloadMetrics,
     pub(super) panics: Counter,
     pub(super) failed_handshakes: Counter,
 }
@@ -126,6 +128,7 @@ impl Metrics {
             "Connections that ended before TLS was agreed on",
             failed_handshakes.clone(),
         );
+        let reloads = ReloadMetrics::register(&mut registry);
         build
             .get_or_create_owned(&BuildLabels {
                 version: env!("CARGO_PKG_VERSION"),
@@ -141,6 +144,7 @@ impl Metrics {
             certificate_expiry,
             registration_present,
             registration_gaps,
+            reloads,
             panics,
             failed_handshakes,
         }

@@ -9,6 +9,8 @@ mod metrics;
 mod mutate;
 mod ops;
 mod policy;
+pub mod reload;
+mod renewal;
 pub mod self_managed;
 mod server;
 pub mod settings;

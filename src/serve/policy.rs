@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::policy::{self, Compiled, Diagnostics, PolicyText};
-use crate::source::{self, SourceError};
+use crate::source::{self, SourceError, SourceText};
 
 /// How the embedded policy is called where a file's name would stand.
 pub const DEFAULT_NAME: &str = "<default policy>";
@@ -36,19 +36,26 @@ pub enum PolicyError {
 impl Policy {
     /// Reads and compiles the policy in these files and directories; with none, the default policy.
     pub fn load(paths: &[PathBuf]) -> Result<Self, PolicyError> {
-        let texts: Vec<PolicyText> = if paths.is_empty() {
-            vec![PolicyText {
-                file: DEFAULT_NAME.to_owned(),
+        let texts = if paths.is_empty() {
+            vec![SourceText {
+                name: DEFAULT_NAME.to_owned(),
                 text: policy::DEFAULT.to_owned(),
             }]
         } else {
-            let texts = source::policy_files(paths).map_err(PolicyError::Source)?;
-            let texts = texts.into_iter().map(|text| PolicyText {
+            source::policy_files(paths).map_err(PolicyError::Source)?
+        };
+        Self::compile(texts)
+    }
+
+    /// Compiles the policy in these texts.
+    pub fn compile(texts: Vec<SourceText>) -> Result<Self, PolicyError> {
+        let texts: Vec<PolicyText> = texts
+            .into_iter()
+            .map(|text| PolicyText {
                 file: text.name,
                 text: text.text,
-            });
-            texts.collect()
-        };
+            })
+            .collect();
         let compiled = policy::load(&texts).map_err(PolicyError::Wrong)?;
         Ok(Self {
             compiled,

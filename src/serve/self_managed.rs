@@ -84,39 +84,37 @@ impl Followed {
     }
 
     /// Shows each new certificate, and measures whether the registration covers the policy.
-    pub(super) fn follow(mut self, app: Arc<App>, shown: Arc<Shown>) {
-        tokio::spawn(async move {
-            let mut told = Vec::new();
-            loop {
-                let state = self.states.borrow_and_update().clone();
-                match Identity::from_pair(&state.serving, self.origin.clone()) {
-                    Ok(identity) => {
-                        shown.show(&identity);
-                        app.metrics.shows(identity.validity.until);
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "the new certificate cannot be used; the old one is served on")
-                    }
+    pub(super) async fn follow(mut self, app: Arc<App>, shown: Arc<Shown>) {
+        let mut told = Vec::new();
+        loop {
+            let state = self.states.borrow_and_update().clone();
+            match Identity::from_pair(&state.serving, self.origin.clone()) {
+                Ok(identity) => {
+                    shown.show(&identity);
+                    app.metrics.shows(identity.validity.until);
                 }
-                let name = &self.endpoint.registration;
-                match &state.registration {
-                    Registration::Live(live) => {
-                        let missed = gaps(live, &app.serving().snapshot, &self.endpoint);
-                        app.saw_registration(name, Some(missed.len()));
-                        if missed != told {
-                            for gap in &missed {
-                                tracing::warn!(registration = name, "{gap}");
-                            }
-                            told = missed;
-                        }
-                    }
-                    Registration::Absent => app.saw_registration(name, None),
-                    Registration::Unknown(_) => app.metrics.registration_is_unknown(name),
-                }
-                if self.states.changed().await.is_err() {
-                    return;
+                Err(error) => {
+                    tracing::error!(%error, "the new certificate cannot be used; the old one is served on")
                 }
             }
-        });
+            let name = &self.endpoint.registration;
+            match &state.registration {
+                Registration::Live(live) => {
+                    let missed = gaps(live, &app.serving().snapshot, &self.endpoint);
+                    app.saw_registration(name, Some(missed.len()));
+                    if missed != told {
+                        for gap in &missed {
+                            tracing::warn!(registration = name, "{gap}");
+                        }
+                        told = missed;
+                    }
+                }
+                Registration::Absent => app.saw_registration(name, None),
+                Registration::Unknown(_) => app.metrics.registration_is_unknown(name),
+            }
+            if self.states.changed().await.is_err() {
+                return;
+            }
+        }
     }
 }

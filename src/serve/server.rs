@@ -12,13 +12,15 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server as Listener};
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::delivery;
 use crate::notice::sinks::SinkSpec;
 
 use super::app::{App, ops_router, router};
 use super::policy::Policy;
+use super::reload::{self, Places, SettingsFile};
+use super::renewal;
 use super::self_managed::Followed;
 use super::settings::{Settings, Timeouts, choices};
 use super::tls::{Identity, Shown, server_config};
@@ -37,11 +39,14 @@ pub struct Server {
     ops_handle: Handle<SocketAddr>,
     listener: JoinHandle<io::Result<()>>,
     ops_listener: JoinHandle<io::Result<()>>,
+    /// What watches files and the cluster.
+    watchers: JoinSet<()>,
 }
 
 impl Server {
-    /// Binds the listeners and starts to answer. Port 0 takes any that is free.
-    pub async fn start(settings: Settings, policy: Policy) -> anyhow::Result<Self> {
+    /// Binds the listeners and starts to answer. Port 0 takes any that is free. `policy` is what `places` holds; it is read
+    /// again whenever that changes.
+    pub async fn start(settings: Settings, policy: Policy, places: Places) -> anyhow::Result<Self> {
         let listener = bind(settings.listen, "listen").await?;
         let ops_listener = bind(settings.ops_listen, "opsListen").await?;
         let address = listener.local_addr()?;
@@ -53,7 +58,7 @@ impl Server {
         // First, so that a probe is answered while a certificate is waited for.
         let ops_handle = Handle::new();
         let ops = listener_of(ops_listener, &ops_handle, &timeouts).acceptor(NoDelayAcceptor::new());
-        let service = ops_router(&app).into_make_service();
+        let service = ops_router(&app).into_make_service_with_connect_info::<SocketAddr>();
         let ops_listener = tokio::spawn(ops.serve(service));
 
         let tls = &app.settings.tls;
@@ -67,9 +72,20 @@ impl Server {
         let config = server_config(Arc::clone(&shown), tls.min_version)
             .with_context(|| format!("the certificate ({}) cannot be used", identity.origin))?;
         app.metrics.shows(identity.validity.until);
+        let certificate = identity.origin.clone();
+        let mut watchers = JoinSet::new();
         if let Some(followed) = followed {
-            followed.follow(Arc::clone(&app), shown);
+            watchers.spawn(followed.follow(Arc::clone(&app), shown));
+        } else if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
+            watchers.spawn(renewal::follow(
+                Arc::clone(&app),
+                shown,
+                cert.clone(),
+                key.clone(),
+                identity,
+            ));
         }
+        watchers.spawn(reload::follow(Arc::clone(&app), places));
 
         let handle = Handle::new();
         let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(Arc::new(config)))
@@ -87,11 +103,12 @@ impl Server {
             app,
             address,
             ops_address,
-            certificate: identity.origin,
+            certificate,
             handle,
             ops_handle,
             listener,
             ops_listener,
+            watchers,
         })
     }
 
@@ -108,6 +125,13 @@ impl Server {
     /// Where the certificate came from, for people.
     pub fn certificate(&self) -> &str {
         &self.certificate
+    }
+
+    /// Says which settings of the file differ from those in force, when somebody changes it.
+    pub fn watch_settings(&mut self, file: SettingsFile) {
+        let settings = self.app.settings.clone();
+        let poll = settings.reload.poll;
+        self.watchers.spawn(file.watch(settings, poll));
     }
 
     /// What the server's requests share.
@@ -136,11 +160,12 @@ impl Server {
 
     /// Stops: not ready at once, no new connections after the pause, the end when running requests are done or the drain
     /// limit is over.
-    pub async fn shut_down(self) {
+    pub async fn shut_down(mut self) {
         self.app.now_stopping();
         let shutdown = &self.app.settings.shutdown;
         tokio::time::sleep(shutdown.pause).await;
         self.handle.graceful_shutdown(Some(shutdown.drain));
+        self.watchers.abort_all();
         if let Ok(Err(error)) = self.listener.await {
             tracing::warn!(%error, "the listener for the API server did not end well");
         }

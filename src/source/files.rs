@@ -12,12 +12,42 @@ pub fn policy_files(paths: &[PathBuf]) -> Result<Vec<SourceText>, SourceError> {
     for path in paths {
         let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         if metadata.is_dir() {
-            for file in yaml_files(path)? {
-                texts.push(read_text(&file)?);
-            }
+            texts.extend(directory_texts(path)?);
         } else {
             texts.push(read_text(path)?);
         }
+    }
+    Ok(texts)
+}
+
+/// The texts of a directory, all of one version where it is a mounted ConfigMap: kubelet swaps the link `..data` from one
+/// version to the next at any time, and takes the old one away.
+fn directory_texts(directory: &Path) -> Result<Vec<SourceText>, SourceError> {
+    const SWAPS: usize = 10;
+    let link = directory.join("..data");
+    let mut swaps = 0;
+    loop {
+        let version = fs::read_link(&link).ok();
+        let texts = match &version {
+            None => texts_in(directory, directory),
+            Some(version) => texts_in(&directory.join(version), directory),
+        };
+        if fs::read_link(&link).ok() == version || swaps == SWAPS {
+            return texts;
+        }
+        swaps += 1;
+    }
+}
+
+/// The texts in a directory, called as if they lay in another one.
+fn texts_in(directory: &Path, called: &Path) -> Result<Vec<SourceText>, SourceError> {
+    let mut texts = Vec::new();
+    for file in yaml_files(directory)? {
+        let mut text = read_text(&file)?;
+        if let Some(name) = file.file_name() {
+            text.name = called.join(name).display().to_string();
+        }
+        texts.push(text);
     }
     Ok(texts)
 }

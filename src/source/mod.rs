@@ -1,11 +1,15 @@
 //! Where the text of a policy, of the settings and of certificates comes from. Nothing here parses what it reads.
 
+mod changes;
+mod config_map;
 mod files;
 pub mod self_managed;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use changes::FileChanges;
+pub use config_map::{ConfigMapName, Seen, follow};
 pub use files::{policy_files, read_bytes, read_text};
 
 /// A text and where it came from.

@@ -11,6 +11,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use label_router::serve::reload::Places;
 use label_router::serve::{Policy, Server, Settings};
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -88,8 +89,9 @@ impl Running {
         settings.tls.cert = Some(certificate.cert());
         settings.tls.key = Some(certificate.key());
         change(&mut settings);
-        let policy = Policy::load(&settings.policy).unwrap();
-        let server = Server::start(settings, policy).await.unwrap();
+        let places = Places::open(&settings).await.unwrap();
+        let policy = Policy::compile(places.read().unwrap()).unwrap();
+        let server = Server::start(settings, policy, places).await.unwrap();
         Self {
             client: certificate.client(),
             server,

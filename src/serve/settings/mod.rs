@@ -15,7 +15,7 @@ use figment::providers::Serialized;
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::source::SourceText;
+use crate::source::{ConfigMapName, SourceText};
 use layer::Layer;
 pub use leaf::{ByteSize, LogFormat, LogLevel, MinVersion};
 
@@ -23,6 +23,7 @@ pub use leaf::{ByteSize, LogFormat, LogLevel, MinVersion};
 /// flag, where it has one: `tls.minVersion` is `LABEL_ROUTER_TLS_MIN_VERSION` and `--tls-min-version`.
 pub const NAMES: &[&str] = &[
     "policy",
+    "policyFallback",
     "listen",
     "opsListen",
     "tls.cert",
@@ -40,6 +41,8 @@ pub const NAMES: &[&str] = &[
     "timeouts.body",
     "limits.body",
     "limits.concurrency",
+    "reload.poll",
+    "reload.remote",
     "shutdown.pause",
     "shutdown.drain",
 ];
@@ -48,9 +51,12 @@ pub const NAMES: &[&str] = &[
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
-    /// Files and directories of the policy; with none the default policy is served.
+    /// Files, directories and ConfigMaps (`configmap://NAMESPACE/NAME`) of the policy; with none the default policy is served.
     #[serde(deserialize_with = "leaf::paths")]
     pub policy: Vec<PathBuf>,
+    /// What is served while the ConfigMap that `policy` names cannot be had at the start: a file or a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_fallback: Option<PathBuf>,
     /// Where the API server is answered, by TLS.
     #[serde(with = "leaf")]
     pub listen: SocketAddr,
@@ -65,6 +71,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How much a client may ask.
     pub limits: Limits,
+    /// How the policy and the certificate are read again while it serves.
+    pub reload: ReloadSettings,
     /// How it stops.
     pub shutdown: ShutdownSettings,
     /// True in a cluster's Pod. No setting, but some defaults differ, and a certificate must be configured.
@@ -154,6 +162,18 @@ pub struct Limits {
     pub concurrency: NonZeroUsize,
 }
 
+/// How the policy and the certificate are read again.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReloadSettings {
+    /// How often files are looked at without an event, for file systems that have none.
+    #[serde(with = "leaf")]
+    pub poll: Duration,
+    /// Whether others than this machine may ask for a reload by `POST /-/reload`.
+    #[serde(with = "leaf")]
+    pub remote: bool,
+}
+
 /// How the server stops.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -172,6 +192,7 @@ impl Settings {
     pub fn defaults(in_cluster: bool) -> Self {
         Self {
             policy: Vec::new(),
+            policy_fallback: None,
             listen: SocketAddr::from(([0, 0, 0, 0], 8443)),
             ops_listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             tls: TlsSettings::default(),
@@ -185,6 +206,10 @@ impl Settings {
             limits: Limits {
                 body: ByteSize(7 << 20),
                 concurrency: NonZeroUsize::MIN.saturating_add(63),
+            },
+            reload: ReloadSettings {
+                poll: Duration::from_mins(1),
+                remote: false,
             },
             shutdown: ShutdownSettings {
                 pause: Duration::from_secs(if in_cluster { 5 } else { 0 }),
@@ -257,17 +282,20 @@ impl Settings {
                 origin(figment, if self.tls.cert.is_some() { "tls.cert" } else { "tls.key" }),
             ));
         }
+        for path in &self.policy {
+            if let Some(Err(error)) = ConfigMapName::of(path) {
+                problems.push(format!("{}: {error}", origin(figment, "policy")));
+            }
+        }
         for (name, value) in [
             ("timeouts.handshake", self.timeouts.handshake),
             ("timeouts.header", self.timeouts.header),
             ("timeouts.idle", self.timeouts.idle),
             ("timeouts.body", self.timeouts.body),
+            ("reload.poll", self.reload.poll),
         ] {
             if value.is_zero() {
-                problems.push(format!(
-                    "{} is 0, which leaves a client no time at all",
-                    origin(figment, name)
-                ));
+                problems.push(format!("{} is 0, which leaves no time at all", origin(figment, name)));
             }
         }
         problems
@@ -375,6 +403,7 @@ mod tests {
         let mut settings = Settings::default();
         settings.tls.cert = Some("cert".into());
         settings.tls.key = Some("key".into());
+        settings.policy_fallback = Some("policy".into());
         let value = serde_json::to_value(&settings).unwrap();
         let mut names = Vec::new();
         for (name, value) in value.as_object().unwrap() {
