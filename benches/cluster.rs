@@ -1,5 +1,5 @@
-//! Pods per second that a real API server creates: alone, with label-router, and with the same rule as a
-//! MutatingAdmissionPolicy, which the API server evaluates itself. `just bench-cluster` runs it.
+//! Pods per second that a real API server creates, and the CPU time that each takes: alone, with label-router, and with the
+//! same rule as a MutatingAdmissionPolicy, which the API server evaluates itself. `just bench-cluster` runs it.
 
 #![allow(
     missing_docs,
@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use harness::{Cluster, Extent, Webhook, runtime, wait_for};
@@ -29,10 +29,10 @@ use serde_json::{Value, json};
 #[derive(Parser)]
 struct Arguments {
     /// How many rounds; in each one all three are measured, every time in another order
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 31)]
     rounds: usize,
     /// How many Pods are created for one measurement
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 500)]
     pods: usize,
     /// How many clients create them
     #[arg(long, default_value_t = 20)]
@@ -115,8 +115,16 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Pods per second, for each round and setup.
-async fn measure(arguments: &Arguments) -> Vec<[f64; 3]> {
+/// What one measurement gave.
+#[derive(Clone, Copy, Default)]
+struct Measured {
+    pods_per_second: f64,
+    /// CPU time of etcd, API server and label-router, in milliseconds.
+    cpu_per_pod: f64,
+}
+
+/// What was measured, for each round and setup.
+async fn measure(arguments: &Arguments) -> Vec<[Measured; 3]> {
     let cluster = Cluster::start(Extent::ApiServer).await;
     let mut namespaces = Vec::new();
     for name in ["none", "router", "policy"] {
@@ -130,10 +138,11 @@ async fn measure(arguments: &Arguments) -> Vec<[f64; 3]> {
     let mut rounds = Vec::new();
     // The first round warms up caches and connections, and is not counted.
     for round in 0..=arguments.rounds {
-        let mut rates = [0.0; 3];
+        let mut measured = [Measured::default(); 3];
         for turn in 0..SETUPS.len() {
             let at = (round + turn) % SETUPS.len();
-            rates[at] = create_pods(&cluster, SETUPS[at], &namespaces[at], arguments).await;
+            let cpu = || cluster.cpu() + webhook.router().cpu();
+            measured[at] = create_pods(&cluster, SETUPS[at], &namespaces[at], cpu, arguments).await;
         }
         if arguments.output == Format::Text {
             let round = if round == 0 {
@@ -141,10 +150,11 @@ async fn measure(arguments: &Arguments) -> Vec<[f64; 3]> {
             } else {
                 format!("round {round}")
             };
-            eprintln!("{round}: {:.0} {:.0} {:.0}", rates[0], rates[1], rates[2]);
+            let shown = measured.map(|one| format!("{:.0}/s {:.2} ms", one.pods_per_second, one.cpu_per_pod));
+            eprintln!("{round}: {}", shown.join(", "));
         }
         if round > 0 {
-            rounds.push(rates);
+            rounds.push(measured);
         }
     }
     drop(webhook);
@@ -239,8 +249,14 @@ fn pod(index: usize) -> Value {
     })
 }
 
-/// Creates Pods by several clients at once, looks at two of them, and deletes all. Gives Pods per second.
-async fn create_pods(cluster: &Cluster, setup: Setup, namespace: &str, arguments: &Arguments) -> f64 {
+/// Creates Pods by several clients at once, looks at two of them, and deletes all.
+async fn create_pods(
+    cluster: &Cluster,
+    setup: Setup,
+    namespace: &str,
+    cpu: impl Fn() -> Duration,
+    arguments: &Arguments,
+) -> Measured {
     let bodies: Arc<Vec<String>> = Arc::new((0..arguments.pods).map(|index| pod(index).to_string()).collect());
     let next = Arc::new(AtomicUsize::new(0));
     let url = format!("{}/api/v1/namespaces/{namespace}/pods", cluster.url());
@@ -250,7 +266,7 @@ async fn create_pods(cluster: &Cluster, setup: Setup, namespace: &str, arguments
         .no_proxy()
         .build()
         .unwrap();
-    let start = Instant::now();
+    let (start, cpu_before) = (Instant::now(), cpu());
     let clients: Vec<_> = (0..arguments.clients)
         .map(|_| {
             let (bodies, next, url, client) = (bodies.clone(), next.clone(), url.clone(), client.clone());
@@ -271,7 +287,7 @@ async fn create_pods(cluster: &Cluster, setup: Setup, namespace: &str, arguments
     for client in clients {
         client.await.unwrap();
     }
-    let elapsed = start.elapsed();
+    let (elapsed, cpu) = (start.elapsed(), cpu() - cpu_before);
 
     let pods = cluster.api::<Pod>(namespace);
     for (name, node) in [("web-0", "node1"), ("web-1", "node2")] {
@@ -287,7 +303,11 @@ async fn create_pods(cluster: &Cluster, setup: Setup, namespace: &str, arguments
         (left == 0).then_some(()).ok_or_else(|| "some are left".to_owned())
     })
     .await;
-    arguments.pods as f64 / elapsed.as_secs_f64()
+    let pods = arguments.pods as f64;
+    Measured {
+        pods_per_second: pods / elapsed.as_secs_f64(),
+        cpu_per_pod: cpu.as_secs_f64() * 1e3 / pods,
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -300,44 +320,61 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The median rate of a setup.
-fn rate(rounds: &[[f64; 3]], setup: Setup) -> f64 {
-    median(rounds.iter().map(|rates| rates[setup as usize]).collect())
+/// The median of a setup.
+fn middle(rounds: &[[Measured; 3]], setup: Setup, value: fn(&Measured) -> f64) -> f64 {
+    median(rounds.iter().map(|round| value(&round[setup as usize])).collect())
 }
 
-/// The median of what a setup does for each Pod of another, round by round.
-fn ratio(rounds: &[[f64; 3]], setup: Setup, other: Setup) -> f64 {
-    let ratios = rounds.iter().map(|rates| rates[setup as usize] / rates[other as usize]);
+/// The median of what a setup creates for each Pod under the policy, round by round.
+fn beside_policy(rounds: &[[Measured; 3]], setup: Setup) -> f64 {
+    let rate = |round: &[Measured; 3], setup: Setup| round[setup as usize].pods_per_second;
+    let ratios = rounds
+        .iter()
+        .map(|round| rate(round, setup) / rate(round, Setup::Policy));
     median(ratios.collect())
 }
 
-fn table(arguments: &Arguments, rounds: &[[f64; 3]]) -> String {
+fn table(arguments: &Arguments, rounds: &[[Measured; 3]]) -> String {
     let mut text = format!(
         "{} clients, {} Pods a measurement, medians of {} rounds\n\n",
         arguments.clients, arguments.pods, arguments.rounds
     );
     // Writing into a String cannot fail.
-    let _ = writeln!(text, "{:<25}{:>8}{:>22}", "", "Pods/s", "beside the policy");
+    let _ = writeln!(
+        text,
+        "{:<25}{:>8}{:>20}{:>16}",
+        "", "Pods/s", "beside the policy", "CPU per Pod"
+    );
     for setup in SETUPS {
-        let (rate, ratio) = (rate(rounds, setup), ratio(rounds, setup, Setup::Policy));
-        let _ = writeln!(text, "{:<25}{rate:>8.0}{ratio:>22.2}", setup.name());
+        let _ = writeln!(
+            text,
+            "{:<25}{:>8.0}{:>20.2}{:>13.2} ms",
+            setup.name(),
+            middle(rounds, setup, |measured| measured.pods_per_second),
+            beside_policy(rounds, setup),
+            middle(rounds, setup, |measured| measured.cpu_per_pod),
+        );
     }
     text
 }
 
-fn report(arguments: &Arguments, rounds: &[[f64; 3]]) -> Value {
-    let by_key = |value: &dyn Fn(Setup) -> f64| -> Value {
-        let pairs = SETUPS.map(|setup| (setup.key().to_owned(), json!(value(setup))));
+fn report(arguments: &Arguments, rounds: &[[Measured; 3]]) -> Value {
+    let by_key = |value: &dyn Fn(Setup) -> Value| -> Value {
+        let pairs = SETUPS.map(|setup| (setup.key().to_owned(), value(setup)));
         Value::Object(pairs.into_iter().collect())
     };
+    let shown = |measured: &Measured| json!({ "podsPerSecond": measured.pods_per_second, "cpuMillisecondsPerPod": measured.cpu_per_pod });
     json!({
         "clients": arguments.clients,
         "pods": arguments.pods,
-        "podsPerSecond": by_key(&|setup| rate(rounds, setup)),
-        "besidePolicy": by_key(&|setup| ratio(rounds, setup, Setup::Policy)),
+        "medians": by_key(&|setup| json!({
+            "podsPerSecond": middle(rounds, setup, |measured| measured.pods_per_second),
+            "cpuMillisecondsPerPod": middle(rounds, setup, |measured| measured.cpu_per_pod),
+            "besidePolicy": beside_policy(rounds, setup),
+        })),
         "rounds": rounds
             .iter()
-            .map(|rates| by_key(&|setup| rates[setup as usize]))
+            .map(|round| by_key(&|setup| shown(&round[setup as usize])))
             .collect::<Vec<_>>(),
     })
 }

@@ -168,6 +168,7 @@ impl Cluster {
             format!("--client-ca-file={}", self.authority.files().cert.display()),
             format!("--token-auth-file={}", self.file("tokens.csv")),
             "--authorization-mode=Node,RBAC".to_owned(),
+            "--delete-collection-workers=8".to_owned(),
             "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             format!("--service-account-key-file={}", tokens.cert.display()),
@@ -280,6 +281,11 @@ impl Cluster {
     /// Waits for all other tests, for one that disturbs them.
     pub(crate) async fn alone(&self) -> RwLockWriteGuard<'_, ()> {
         self.peace.write().await
+    }
+
+    /// The CPU time of its programs.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.running().iter().map(|running| running.process.cpu()).sum()
     }
 
     /// Stops everything. The logs are kept where `keep` is set, and it says where.

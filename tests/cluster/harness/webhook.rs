@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::http::Method;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -68,6 +69,10 @@ impl LabelRouter {
     /// All that it has printed.
     pub(crate) fn log(&self) -> String {
         self.process.log()
+    }
+
+    pub(crate) fn cpu(&self) -> Duration {
+        self.process.cpu()
     }
 
     pub(crate) fn stop(self) {
