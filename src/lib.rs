@@ -4,6 +4,7 @@ pub mod admission;
 pub mod engine;
 pub mod notice;
 pub mod policy;
+pub mod preview;
 
 #[cfg(feature = "server")]
 #[allow(

@@ -1,0 +1,7 @@
+//! What will be: the Pods that a workload's controller makes, before it makes them. Pure, as all of the core.
+
+mod created;
+mod workload;
+
+pub use created::as_created;
+pub use workload::{NotAWorkload, Workload};
