@@ -40,24 +40,35 @@ impl ClusterError {
             _ => None,
         }
     }
+
+    /// Why, without what was attempted and without advice: the API server's own words, which name the user, the verb and
+    /// the object.
+    pub fn cause(&self) -> String {
+        match self.cause.as_ref() {
+            kube::Error::Api(status) if status.message.is_empty() => format!("HTTP status {}", status.code),
+            kube::Error::Api(status) => status.message.clone(),
+            other => {
+                let mut text = other.to_string();
+                let mut source = std::error::Error::source(other);
+                while let Some(error) = source {
+                    text.push_str(": ");
+                    text.push_str(&error.to_string());
+                    source = error.source();
+                }
+                text
+            }
+        }
+    }
+
+    /// What was attempted, as it follows on "cannot".
+    pub fn attempted(&self) -> &str {
+        &self.what
+    }
 }
 
 impl fmt::Display for ClusterError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "cannot {}: ", self.what)?;
-        match self.cause.as_ref() {
-            // The API server's own words name the user, the verb and the object.
-            kube::Error::Api(status) => formatter.write_str(&status.message)?,
-            other => {
-                write!(formatter, "{other}")?;
-                let mut source = std::error::Error::source(other);
-                while let Some(error) = source {
-                    let text = error.to_string();
-                    write!(formatter, ": {text}")?;
-                    source = error.source();
-                }
-            }
-        }
+        write!(formatter, "cannot {}: {}", self.what, self.cause())?;
         if self.is_forbidden() {
             formatter
                 .write_str(". The ServiceAccount lacks this right; deploy/overlays/self-managed/rbac.yaml grants it")?;

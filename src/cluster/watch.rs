@@ -25,7 +25,7 @@ pub fn changes_of_registration(client: &Client, name: &str) -> impl Stream<Item 
 }
 
 /// A ConfigMap as it is now and after each change; `None` while there is none.
-pub fn config_map(
+pub fn states_of_config_map(
     client: &Client,
     namespace: &str,
     name: &str,

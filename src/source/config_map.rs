@@ -58,7 +58,7 @@ pub enum Seen {
 /// Follows a ConfigMap until every receiver is dropped. While the API server is away, what was seen last stands.
 pub fn follow(client: &Client, which: &ConfigMapName) -> watch::Receiver<Seen> {
     let (sender, receiver) = watch::channel(Seen::NotYet("the API server has not answered yet".to_owned()));
-    let changes = cluster::config_map(client, &which.namespace, &which.name);
+    let changes = cluster::states_of_config_map(client, &which.namespace, &which.name);
     let which = which.clone();
     tokio::spawn(async move {
         let mut changes = std::pin::pin!(changes);
