@@ -19,7 +19,7 @@ pub const PATH: &str = "/mutate";
 const TIMEOUT: i32 = 3;
 
 /// The label by which a namespace's name can be selected. Source: well-known labels, set by the API server.
-const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// What a cluster needs to start must not wait for label-router.
 const SYSTEM: &str = "kube-system";
@@ -290,10 +290,7 @@ pub fn gaps(live: &MutatingWebhookConfiguration, snapshot: &Snapshot, endpoint: 
                 .filter(|namespace| !left_out.iter().any(|left| left == *namespace))
                 .find(|namespace| {
                     let namespace = BTreeMap::from([(NAMESPACE_NAME, **namespace)]);
-                    !asking.iter().any(|webhook| {
-                        selects(webhook.object_selector.as_ref(), &labels)
-                            && selects(webhook.namespace_selector.as_ref(), &namespace)
-                    })
+                    !asking.iter().any(|webhook| is_selected(webhook, &labels, &namespace))
                 })
                 .map(|namespace| (*value, *namespace))
         });
@@ -315,6 +312,15 @@ pub fn gaps(live: &MutatingWebhookConfiguration, snapshot: &Snapshot, endpoint: 
         }
     }
     gaps
+}
+
+/// True where a webhook's selectors are for a Pod with these labels, in a namespace with those.
+pub fn is_selected(
+    webhook: &MutatingWebhook,
+    labels: &BTreeMap<&str, &str>,
+    namespace_labels: &BTreeMap<&str, &str>,
+) -> bool {
+    selects(webhook.object_selector.as_ref(), labels) && selects(webhook.namespace_selector.as_ref(), namespace_labels)
 }
 
 fn asks_about_new_pods(webhook: &MutatingWebhook) -> bool {

@@ -3,6 +3,7 @@
 mod certs;
 mod check;
 mod completions;
+mod doctor;
 mod eval;
 mod exit;
 mod man;
@@ -43,6 +44,7 @@ commands! {
     Eval => eval::Eval,
     Manifests => manifests::Manifests,
     Certs => certs::Certs,
+    Doctor => doctor::Doctor,
     Schema => schema::Schema,
     Completions => completions::Completions,
     Man => man::Man,

@@ -92,6 +92,11 @@ impl Snapshot {
         &self.rules
     }
 
+    /// The gate of the whole policy.
+    pub fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
     /// Tells this snapshot from those of other policies.
     pub fn generation(&self) -> &str {
         &self.generation

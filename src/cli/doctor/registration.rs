@@ -1,0 +1,153 @@
+//! Whether the API server asks about the Pods of the policy.
+
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
+
+use super::facts::Facts;
+use super::finding::Finding;
+use crate::admission::registration::{PATH, gaps, registration};
+
+pub(super) const APPLY: &str = "label-router manifests --only registration | kubectl apply -f -";
+
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let name = &facts.endpoint.registration;
+    let live = match &facts.registration {
+        Err(unseen) => return vec![Finding::unseen(unseen)],
+        Ok(None) => {
+            return vec![Finding::failed(
+                format!("there is no MutatingWebhookConfiguration {name}: no Pod is placed"),
+                format!("where it was not deleted on purpose: {APPLY}"),
+            )];
+        }
+        Ok(Some(live)) => live,
+    };
+    let webhooks = facts.our_webhooks();
+    if webhooks.is_empty() {
+        return vec![Finding::failed(
+            format!(
+                "no webhook of the MutatingWebhookConfiguration {name} calls the Service {}/{}",
+                facts.endpoint.namespace, facts.endpoint.service
+            ),
+            format!("{APPLY}, or name the Service that it calls with --namespace and --service"),
+        )];
+    }
+    let mut findings: Vec<Finding> = webhooks.iter().flat_map(|webhook| path(webhook)).collect();
+    if let Some(compiled) = facts.compiled() {
+        let missed = gaps(live, &compiled.snapshot, &facts.endpoint);
+        findings.extend(missed.into_iter().map(|gap| Finding::failed(gap, APPLY)));
+        let derived = registration(&compiled.snapshot, &facts.endpoint);
+        let wanted = derived.webhooks.iter().flatten().next().map(failure_policy);
+        findings.extend(webhooks.iter().filter_map(|webhook| {
+            let wanted = wanted?;
+            let has = failure_policy(webhook);
+            (has != wanted).then(|| Finding::warning(consequence(has), format!("{APPLY} makes it {wanted}")))
+        }));
+        if findings.is_empty() {
+            findings.push(Finding::ok(format!(
+                "MutatingWebhookConfiguration {name} covers the policy, failurePolicy {}",
+                webhooks.first().map_or("Fail", |webhook| failure_policy(webhook))
+            )));
+        }
+    } else if findings.is_empty() {
+        findings.push(Finding::unknown(
+            format!(
+                "MutatingWebhookConfiguration {name} calls the Service; whether it covers the policy is not known without one"
+            ),
+            "see the line about the policy",
+        ));
+    }
+    findings
+}
+
+/// What a webhook does when nobody answers. Without a word it is Fail, by the API's own default.
+pub(super) fn failure_policy(webhook: &MutatingWebhook) -> &str {
+    webhook.failure_policy.as_deref().unwrap_or("Fail")
+}
+
+fn consequence(has: &str) -> String {
+    match has {
+        "Ignore" => {
+            "failurePolicy is Ignore: a Pod that is created while no replica answers is let through, and placed nowhere"
+                .to_owned()
+        }
+        _ => format!(
+            "failurePolicy is {has}, and the gates of this policy fit into no objectSelector: while no replica answers, more \
+             Pods may be refused than those of the policy"
+        ),
+    }
+}
+
+fn path(webhook: &MutatingWebhook) -> Option<Finding> {
+    let path = webhook.client_config.service.as_ref()?.path.as_deref().unwrap_or("/");
+    (path != PATH).then(|| {
+        Finding::failed(
+            format!(
+                "the webhook {} calls {path}, where nothing answers reviews of Pods",
+                webhook.name
+            ),
+            format!("set its path to {PATH}: {APPLY}"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::tests::{facts, webhook};
+    use super::super::finding::Status;
+    use super::*;
+
+    #[test]
+    fn the_derived_registration_is_fine() {
+        let findings = judge(&facts());
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].status, Status::Ok);
+    }
+
+    #[test]
+    fn none_is_a_failure() {
+        let mut facts = facts();
+        facts.registration = Ok(None);
+        let findings = judge(&facts);
+        assert_eq!(findings[0].status, Status::Failed);
+        assert!(findings[0].message.contains("there is no MutatingWebhookConfiguration"));
+    }
+
+    #[test]
+    fn one_that_calls_somebody_else_is_a_failure() {
+        let mut facts = facts();
+        webhook(&mut facts).client_config.service.as_mut().unwrap().name = "other".to_owned();
+        let findings = judge(&facts);
+        assert!(findings[0].message.contains("no webhook"), "{findings:?}");
+    }
+
+    #[test]
+    fn one_that_leaves_pods_out_is_a_failure() {
+        let mut facts = facts();
+        let selector = webhook(&mut facts).object_selector.as_mut().unwrap();
+        selector
+            .match_labels
+            .get_or_insert_default()
+            .insert("other".to_owned(), "x".to_owned());
+        let findings = judge(&facts);
+        assert_eq!(findings[0].status, Status::Failed);
+        assert!(
+            findings[0].message.contains("does not ask about all of them"),
+            "{findings:?}"
+        );
+    }
+
+    #[test]
+    fn a_failure_policy_of_its_own_is_a_warning() {
+        let mut facts = facts();
+        webhook(&mut facts).failure_policy = Some("Ignore".to_owned());
+        let findings = judge(&facts);
+        assert_eq!(findings[0].status, Status::Warning);
+        assert!(findings[0].message.contains("placed nowhere"), "{findings:?}");
+    }
+
+    #[test]
+    fn another_path_is_a_failure() {
+        let mut facts = facts();
+        webhook(&mut facts).client_config.service.as_mut().unwrap().path = None;
+        assert!(judge(&facts)[0].message.contains("calls /,"));
+    }
+}

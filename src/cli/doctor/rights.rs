@@ -1,0 +1,96 @@
+//! Whether label-router may keep its certificates, where it makes them itself.
+
+use super::facts::Facts;
+use super::finding::Finding;
+use crate::admission::registration::Endpoint;
+use crate::cluster::Right;
+
+/// The rights that it needs, as `deploy/` grants them.
+pub(super) fn needed(endpoint: &Endpoint, secret: &str) -> Vec<Right> {
+    let secrets = ["get", "list", "watch", "create", "update", "patch"].map(|verb| Right {
+        verb,
+        group: "",
+        resource: "secrets",
+        namespace: Some(endpoint.namespace.clone()),
+        name: secret.to_owned(),
+    });
+    let registrations = ["get", "list", "watch", "patch"].map(|verb| Right {
+        verb,
+        group: "admissionregistration.k8s.io",
+        resource: "mutatingwebhookconfigurations",
+        namespace: None,
+        name: endpoint.registration.clone(),
+    });
+    secrets.into_iter().chain(registrations).collect()
+}
+
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let Some(rights) = &facts.rights else {
+        // It makes no certificates, and needs no right.
+        return Vec::new();
+    };
+    if let Some(unseen) = rights.granted.iter().find_map(|(_, granted)| granted.as_ref().err()) {
+        return vec![Finding::unseen(unseen)];
+    }
+    let missing: Vec<String> = rights
+        .granted
+        .iter()
+        .filter(|(_, granted)| !granted.as_ref().is_ok_and(|granted| *granted))
+        .map(|(right, _)| right.to_string())
+        .collect();
+    vec![if missing.is_empty() {
+        Finding::ok(format!("{} may keep its Secret and the caBundle", rights.user))
+    } else {
+        Finding::failed(
+            format!("{} may not {}", rights.user, missing.join(", ")),
+            "apply the Role, the ClusterRole and their bindings of the self-managed overlay of deploy/, for these names",
+        )
+    }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::facts::Rights;
+    use super::super::facts::tests::facts;
+    use super::super::finding::{Status, Unseen};
+    use super::*;
+
+    fn rights(facts: &mut Facts) -> &mut Rights {
+        facts.rights.as_mut().unwrap()
+    }
+
+    #[test]
+    fn all_rights_are_fine() {
+        assert_eq!(judge(&facts())[0].status, Status::Ok);
+    }
+
+    #[test]
+    fn a_missing_one_is_named() {
+        let mut facts = facts();
+        rights(&mut facts).granted[5].1 = Ok(false);
+        rights(&mut facts).granted[9].1 = Ok(false);
+        let findings = judge(&facts);
+        assert_eq!(
+            findings[0].message,
+            "system:serviceaccount:label-router:label-router may not patch secrets/label-router-tls, \
+             patch mutatingwebhookconfigurations/label-router"
+        );
+    }
+
+    #[test]
+    fn whoever_may_not_ask_does_not_know() {
+        let mut facts = facts();
+        rights(&mut facts).granted[0].1 = Err(Unseen {
+            why: "cannot ask".to_owned(),
+            forbidden: true,
+        });
+        assert_eq!(judge(&facts)[0].status, Status::Unknown);
+    }
+
+    #[test]
+    fn certificates_of_somebody_else_need_none() {
+        let mut facts = facts();
+        facts.rights = None;
+        assert!(judge(&facts).is_empty());
+    }
+}
