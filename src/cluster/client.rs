@@ -51,8 +51,12 @@ impl ClusterError {
                 let mut text = other.to_string();
                 let mut source = std::error::Error::source(other);
                 while let Some(error) = source {
-                    text.push_str(": ");
-                    text.push_str(&error.to_string());
+                    let said = error.to_string();
+                    // Some errors repeat what is below them.
+                    if !text.contains(&said) {
+                        text.push_str(": ");
+                        text.push_str(&said);
+                    }
                     source = error.source();
                 }
                 text

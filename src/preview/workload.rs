@@ -261,7 +261,7 @@ mod tests {
     }
 
     /// The workload that a recorded Pod belongs to: its template is the Pod without what its controller wrote.
-    fn owner(pod: &Value, own_labels: &[&str], own_annotations: &[&str], own_spec: &[&str], spec: Value) -> Value {
+    fn owner(pod: &Value, own_labels: &[&str], own_annotations: &[&str], own_spec: &[&str], spec: &Value) -> Value {
         let reference = &pod["metadata"]["ownerReferences"][0];
         let mut template = json!({ "metadata": {}, "spec": pod["spec"] });
         for (name, own) in [("labels", own_labels), ("annotations", own_annotations)] {
@@ -296,7 +296,7 @@ mod tests {
     fn a_replica_is_as_it_was_recorded() {
         let pod = recorded(include_str!("../../tests/reviews/statefulset-web-1.json"));
         let spec = json!({ "replicas": 2, "serviceName": pod["spec"]["subdomain"] });
-        let mut set = owner(&pod, &STATEFULSET, &[], &["hostname", "subdomain"], spec);
+        let mut set = owner(&pod, &STATEFULSET, &[], &["hostname", "subdomain"], &spec);
         set["status"] = json!({ "updateRevision": pod["metadata"]["labels"]["controller-revision-hash"] });
         let set = Workload::new(&set).unwrap();
         assert_eq!(set.replicas(), 2);
@@ -309,7 +309,7 @@ mod tests {
             "../../tests/reviews/statefulset-db-2-5-ordinals-start-5-affinity.json"
         ));
         let spec = json!({ "ordinals": { "start": 5 }, "serviceName": "db" });
-        let mut set = owner(&pod, &STATEFULSET, &[], &["hostname", "subdomain"], spec);
+        let mut set = owner(&pod, &STATEFULSET, &[], &["hostname", "subdomain"], &spec);
         set["status"] = json!({ "updateRevision": pod["metadata"]["labels"]["controller-revision-hash"] });
         assert_eq!(Workload::new(&set).unwrap().pod(0), pod);
     }
@@ -337,7 +337,7 @@ mod tests {
     fn a_pod_of_an_indexed_job_is_as_it_was_recorded() {
         let pod = recorded(include_str!("../../tests/reviews/indexed-job-1.json"));
         let spec = json!({ "completionMode": "Indexed", "completions": 3, "parallelism": 1 });
-        let mut job = owner(&pod, &[COMPLETION_INDEX], &[COMPLETION_INDEX], &["hostname"], spec);
+        let mut job = owner(&pod, &[COMPLETION_INDEX], &[COMPLETION_INDEX], &["hostname"], &spec);
         let container = &mut job["spec"]["template"]["spec"]["containers"][0];
         container.as_object_mut().unwrap().remove("env");
         let job = Workload::new(&job).unwrap();
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn a_pod_of_a_replica_set_is_as_it_was_recorded() {
         let pod = recorded(include_str!("../../tests/reviews/deployment-generate-name.json"));
-        let set = owner(&pod, &[], &[], &[], json!({}));
+        let set = owner(&pod, &[], &[], &[], &json!({}));
         let set = Workload::new(&set).unwrap();
         assert_eq!(set.pod(0), pod);
         assert_eq!(set.pods(2).count(), 2);

@@ -369,10 +369,8 @@ async fn replicas(client: &Client, namespace: &str, pods: &[Pod]) -> Vec<Replica
         let ports = containers
             .clone()
             .flat_map(|container| container.ports.iter().flatten());
-        let port = ports
-            .filter(|port| port.name.as_deref() == Some("ops"))
-            .map(|port| port.container_port)
-            .next();
+        let mut ports = ports.filter(|port| port.name.as_deref() == Some("ops"));
+        let port = ports.next().map(|port| port.container_port);
         let asked = cluster::ask_replica(client, namespace, &name, port.unwrap_or(OPS_PORT), "/config");
         let said = match timeout(REPLICA_PATIENCE, asked).await {
             Ok(Ok(text)) => serde_json::from_str(&text).map_err(|error| Unseen {
@@ -385,7 +383,7 @@ async fn replicas(client: &Client, namespace: &str, pods: &[Pod]) -> Vec<Replica
                 forbidden: false,
             }),
         };
-        let image = containers.filter_map(|container| container.image.clone()).next();
+        let image = containers.find_map(|container| container.image.clone());
         replicas.push(Replica {
             name,
             image: image.unwrap_or_default(),

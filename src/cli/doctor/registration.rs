@@ -30,7 +30,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             format!("{APPLY}, or name the Service that it calls with --namespace and --service"),
         )];
     }
-    let mut findings: Vec<Finding> = webhooks.iter().flat_map(|webhook| path(webhook)).collect();
+    let mut findings: Vec<Finding> = webhooks.iter().filter_map(|webhook| path(webhook)).collect();
     if let Some(compiled) = facts.compiled() {
         let missed = gaps(live, &compiled.snapshot, &facts.endpoint);
         findings.extend(missed.into_iter().map(|gap| Finding::failed(gap, APPLY)));

@@ -1,5 +1,7 @@
 //! Whether label-router may keep its certificates, where it makes them itself.
 
+use std::collections::BTreeMap;
+
 use super::facts::Facts;
 use super::finding::Finding;
 use crate::admission::registration::Endpoint;
@@ -32,17 +34,22 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     if let Some(unseen) = rights.granted.iter().find_map(|(_, granted)| granted.as_ref().err()) {
         return vec![Finding::unseen(unseen)];
     }
-    let missing: Vec<String> = rights
-        .granted
-        .iter()
-        .filter(|(_, granted)| !granted.as_ref().is_ok_and(|granted| *granted))
-        .map(|(right, _)| right.to_string())
+    let mut missing: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (right, granted) in &rights.granted {
+        if granted != &Ok(true) {
+            let object = format!("{}/{}", right.resource, right.name);
+            missing.entry(object).or_default().push(right.verb);
+        }
+    }
+    let missing: Vec<String> = missing
+        .into_iter()
+        .map(|(object, verbs)| format!("{} {object}", verbs.join(", ")))
         .collect();
     vec![if missing.is_empty() {
         Finding::ok(format!("{} may keep its Secret and the caBundle", rights.user))
     } else {
         Finding::failed(
-            format!("{} may not {}", rights.user, missing.join(", ")),
+            format!("{} may not {}", rights.user, missing.join("; ")),
             "apply the Role, the ClusterRole and their bindings of the self-managed overlay of deploy/, for these names",
         )
     }]
@@ -67,13 +74,14 @@ mod tests {
     #[test]
     fn a_missing_one_is_named() {
         let mut facts = facts();
-        rights(&mut facts).granted[5].1 = Ok(false);
-        rights(&mut facts).granted[9].1 = Ok(false);
+        for at in [0, 5, 9] {
+            rights(&mut facts).granted[at].1 = Ok(false);
+        }
         let findings = judge(&facts);
         assert_eq!(
             findings[0].message,
-            "system:serviceaccount:label-router:label-router may not patch secrets/label-router-tls, \
-             patch mutatingwebhookconfigurations/label-router"
+            "system:serviceaccount:label-router:label-router may not patch mutatingwebhookconfigurations/label-router; \
+             get, patch secrets/label-router-tls"
         );
     }
 

@@ -101,6 +101,9 @@ fn ready(slices: &[EndpointSlice]) -> usize {
 fn why_none(facts: &Facts) -> String {
     let (namespace, deployment) = (&facts.endpoint.namespace, facts.deployment());
     match facts.pods.as_deref() {
+        Ok([]) if facts.deployment.is_some() => {
+            format!("there is no Pod behind it: kubectl -n {namespace} describe {deployment} says why")
+        }
         Ok([]) => format!(
             "no Pod fits its selector: deploy label-router into {namespace}, or correct spec.selector of the Service"
         ),

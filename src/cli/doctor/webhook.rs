@@ -210,7 +210,7 @@ fn admitted(pod: &Value, plan: &Plan, webhooks: &[&MutatingWebhook]) -> Finding 
     );
     if hidden {
         Finding::failed(
-            format!("{message}: it got no answer, and failurePolicy Ignore hides why"),
+            format!("{message}: it got no answer, which failurePolicy Ignore hides, or another policy is served"),
             "see the API server's log for \"failed open\" and its metric apiserver_admission_webhook_fail_open_count",
         )
     } else {
@@ -314,7 +314,7 @@ fn fix(cause: &str, facts: &Facts) -> String {
         format!(
             "no replica listens: kubectl -n {namespace} rollout status {deployment}, and see the line about the Service"
         )
-    } else if has(&["no such host", "not found"]) {
+    } else if has(&["no such host", "\" not found", "no service port"]) {
         "see the line about the Service".to_owned()
     } else if has(&[
         "deadline exceeded",
@@ -404,6 +404,14 @@ mod tests {
                 "the certificate must be for",
             ),
             ("service \"label-router\" not found", "see the line about the Service"),
+            (
+                "no service port 8443 found for service \"label-router\"",
+                "see the line about the Service",
+            ),
+            (
+                "the server could not find the requested resource",
+                "whoever answers knows no such path",
+            ),
             ("EOF", "kubectl -n label-router logs"),
         ] {
             let finding = failing(cause);
@@ -444,7 +452,10 @@ mod tests {
         assert!(finding.message.contains("did not ask"), "{finding:?}");
         webhook(&mut facts).failure_policy = Some("Ignore".to_owned());
         let finding = tried(&mut facts, Ok(json!({})));
-        assert!(finding.message.contains("Ignore hides why"), "{finding:?}");
+        assert!(
+            finding.message.contains("which failurePolicy Ignore hides"),
+            "{finding:?}"
+        );
     }
 
     const ADMITS: &str = "
