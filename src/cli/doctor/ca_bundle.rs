@@ -2,6 +2,7 @@
 
 use super::facts::{Certificates, Facts, Keeper};
 use super::finding::Finding;
+use crate::admission::registration::Endpoint;
 use crate::pki;
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
@@ -57,23 +58,53 @@ fn verified(bundle: &str, certificates: Option<&Certificates>, facts: &Facts) ->
 
 /// Whose task it is.
 pub(super) fn fix(certificates: Option<&Certificates>, facts: &Facts) -> String {
-    let registration = &facts.endpoint.registration;
+    let (namespace, registration) = (&facts.endpoint.namespace, &facts.endpoint.registration);
     match certificates.map(|certificates| certificates.keeper) {
         Some(Keeper::LabelRouter) => format!(
-            "label-router keeps it by itself: see the line about rights, and kubectl -n {} logs {}",
-            facts.endpoint.namespace,
-            facts.deployment()
+            "label-router keeps it by itself: see the line about rights, and kubectl -n {namespace} logs {}\nfrom here: {}",
+            facts.deployment(),
+            by_hand(facts)
         ),
         Some(Keeper::CertManager) => format!(
-            "let cert-manager keep it: kubectl annotate --overwrite mutatingwebhookconfiguration {registration} \
-             cert-manager.io/inject-ca-from={}/CERTIFICATE; and see kubectl -n cert-manager logs deployment/cert-manager-cainjector",
-            facts.endpoint.namespace
+            "cert-manager keeps it where the registration asks for it:\nkubectl annotate --overwrite \
+             mutatingwebhookconfiguration {registration} cert-manager.io/inject-ca-from={namespace}/CERTIFICATE"
         ),
-        Some(Keeper::Somebody) | None => format!(
-            "patch the CA that signed the certificate into it: kubectl patch mutatingwebhookconfiguration {registration} \
-             (deploy/README.md has the whole line)"
-        ),
+        Some(Keeper::Somebody) | None => {
+            let patch = r#""[{\"op\": \"add\", \"path\": \"/webhooks/0/clientConfig/caBundle\", \"value\": \"$(base64 < ca.crt | tr -d '\n')\"}]""#;
+            format!(
+                "write the CA that signed the certificate into it:\nkubectl patch mutatingwebhookconfiguration {registration} \
+                 --type=json -p {patch}"
+            )
+        }
     }
+}
+
+/// What does once what a server with self-managed certificates does all the time.
+pub(super) fn by_hand(facts: &Facts) -> String {
+    let normal = Endpoint::default();
+    let secret = facts.secret.rsplit('/').next().unwrap_or_default();
+    let flags = [
+        (
+            "namespace",
+            facts.endpoint.namespace.as_str(),
+            normal.namespace.as_str(),
+        ),
+        ("secret", secret, "label-router-tls"),
+        ("service", facts.endpoint.service.as_str(), normal.service.as_str()),
+        (
+            "registration",
+            facts.endpoint.registration.as_str(),
+            normal.registration.as_str(),
+        ),
+    ];
+    let mut words = vec!["label-router certs secret".to_owned()];
+    words.extend(
+        flags
+            .into_iter()
+            .filter(|(_, value, normal)| value != normal)
+            .map(|(flag, value, _)| format!("--{flag} {value}")),
+    );
+    words.join(" ")
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::ca_bundle::by_hand;
 use super::facts::{Certificates, Facts, Keeper};
 use super::finding::Finding;
 use crate::pki::{self, Validity};
@@ -14,7 +15,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         Ok(None) => {
             return vec![Finding::failed(
                 format!("there is no Secret {} with a certificate", facts.secret),
-                "name the one there is with --secret, or make one as deploy/README.md says",
+                format!("name the one there is with --secret, or make one: {}", by_hand(facts)),
             )];
         }
         Ok(Some(certificates)) => certificates,
@@ -86,16 +87,17 @@ fn lifetime(what: &str, validity: Validity, certificates: &Certificates, facts: 
 fn renewal(certificates: &Certificates, facts: &Facts) -> String {
     match certificates.keeper {
         Keeper::LabelRouter => format!(
-            "label-router should have renewed it: see the line about rights, and kubectl -n {} logs {}",
+            "label-router should have renewed it: see the line about rights, and kubectl -n {} logs {}\nfrom here: {} --rotate",
             facts.endpoint.namespace,
-            facts.deployment()
+            facts.deployment(),
+            by_hand(facts)
         ),
         Keeper::CertManager => format!(
             "see what cert-manager says: kubectl -n {} describe certificate",
             facts.endpoint.namespace
         ),
         Keeper::Somebody => format!(
-            "make another one, as deploy/README.md says, and put it into the Secret {}",
+            "make another one (label-router certs has three ways) and put it into the Secret {}",
             facts.secret
         ),
     }

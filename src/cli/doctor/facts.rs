@@ -1,6 +1,7 @@
 //! What there is in the cluster, read once. What could not be read is kept as that.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
@@ -39,6 +40,10 @@ pub(super) struct Facts {
     pub(super) endpoint: Endpoint,
     /// `namespace/name`
     pub(super) secret: String,
+    /// The ConfigMap of the policy.
+    pub(super) configmap: String,
+    /// The files that are judged by, where some are named.
+    pub(super) files: Vec<PathBuf>,
     pub(super) version: Seen<String>,
     pub(super) policy: PolicySeen,
     pub(super) registration: Seen<Option<MutatingWebhookConfiguration>>,
@@ -149,6 +154,8 @@ impl Facts {
         let mut facts = Self {
             now: SystemTime::now(),
             secret: format!("{namespace}/{}", asked.secret),
+            configmap: asked.configmap.clone(),
+            files: asked.policy.clone(),
             endpoint,
             version,
             policy,
@@ -320,7 +327,8 @@ fn certificates(secret: &StoredSecret) -> Certificates {
         Keeper::Somebody
     };
     Certificates {
-        serving: text("tls.crt").unwrap_or_default(),
+        // The second is how the Secret of the overlay sts-webhook calls it.
+        serving: text("tls.crt").or_else(|| text("cert.pem")).unwrap_or_default(),
         authority: text("ca.crt"),
         keeper,
     }
@@ -365,7 +373,7 @@ async fn replicas(client: &Client, namespace: &str, pods: &[Pod]) -> Vec<Replica
     });
     for pod in living {
         let name = pod.metadata.name.clone().unwrap_or_default();
-        let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+        let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
         let ports = containers
             .clone()
             .flat_map(|container| container.ports.iter().flatten());
@@ -431,6 +439,8 @@ pub(super) mod tests {
         Facts {
             now: now() + Duration::from_hours(1),
             secret: "label-router/label-router-tls".to_owned(),
+            configmap: "label-router-policy".to_owned(),
+            files: Vec::new(),
             version: Ok("v1.37.2".to_owned()),
             policy: PolicySeen::Loaded {
                 compiled: Box::new(compiled),

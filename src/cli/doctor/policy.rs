@@ -54,7 +54,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         }
         PolicySeen::Absent { origin } => vec![Finding::failed(
             format!("there is no {origin}, so that no replica can start"),
-            "create it (deploy/ has one with the default policy), or name the one there is with --configmap",
+            "create it (label-router manifests --only policy prints one), or name the one there is with --configmap",
         )],
         PolicySeen::Unseen(unseen) => vec![Finding::unseen(unseen)],
     }

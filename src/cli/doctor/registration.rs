@@ -4,9 +4,28 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 
 use super::facts::Facts;
 use super::finding::Finding;
-use crate::admission::registration::{PATH, gaps, registration};
+use crate::admission::registration::{Endpoint, PATH, gaps, registration};
 
-pub(super) const APPLY: &str = "label-router manifests --only registration | kubectl apply -f -";
+/// The commands that apply the registration which the policy needs.
+pub(super) fn apply(facts: &Facts) -> String {
+    let namespace = &facts.endpoint.namespace;
+    let (fetch, policy) = if facts.files.is_empty() {
+        let fetch = format!(
+            "kubectl -n {namespace} get configmap {} -o yaml > policy.yaml\n",
+            facts.configmap
+        );
+        (fetch, " --policy policy.yaml".to_owned())
+    } else {
+        let files = facts.files.iter().map(|file| format!(" --policy {}", file.display()));
+        (String::new(), files.collect())
+    };
+    let within = if *namespace == Endpoint::default().namespace {
+        String::new()
+    } else {
+        format!(" --namespace {namespace}")
+    };
+    format!("{fetch}label-router manifests --only registration{within}{policy} | kubectl apply -f -")
+}
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let name = &facts.endpoint.registration;
@@ -15,7 +34,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         Ok(None) => {
             return vec![Finding::failed(
                 format!("there is no MutatingWebhookConfiguration {name}: no Pod is placed"),
-                format!("where it was not deleted on purpose: {APPLY}"),
+                format!("where it was not deleted on purpose, apply it:\n{}", apply(facts)),
             )];
         }
         Ok(Some(live)) => live,
@@ -27,19 +46,36 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
                 "no webhook of the MutatingWebhookConfiguration {name} calls the Service {}/{}",
                 facts.endpoint.namespace, facts.endpoint.service
             ),
-            format!("{APPLY}, or name the Service that it calls with --namespace and --service"),
+            format!(
+                "name the Service that it calls with --namespace and --service, or apply another one:\n{}",
+                apply(facts)
+            ),
         )];
     }
-    let mut findings: Vec<Finding> = webhooks.iter().filter_map(|webhook| path(webhook)).collect();
+    let mut findings: Vec<Finding> = webhooks.iter().filter_map(|webhook| path(webhook, facts)).collect();
     if let Some(compiled) = facts.compiled() {
         let missed = gaps(live, &compiled.snapshot, &facts.endpoint);
-        findings.extend(missed.into_iter().map(|gap| Finding::failed(gap, APPLY)));
+        let last = missed.len().saturating_sub(1);
+        findings.extend(missed.into_iter().enumerate().map(|(at, gap)| {
+            // One fix is for all of them.
+            let fix = if at == last {
+                apply(facts)
+            } else {
+                "see the next line".to_owned()
+            };
+            Finding::failed(gap, fix)
+        }));
         let derived = registration(&compiled.snapshot, &facts.endpoint);
         let wanted = derived.webhooks.iter().flatten().next().map(failure_policy);
         findings.extend(webhooks.iter().filter_map(|webhook| {
             let wanted = wanted?;
             let has = failure_policy(webhook);
-            (has != wanted).then(|| Finding::warning(consequence(has), format!("{APPLY} makes it {wanted}")))
+            (has != wanted).then(|| {
+                Finding::warning(
+                    consequence(has),
+                    format!("the registration of the policy says {wanted}:\n{}", apply(facts)),
+                )
+            })
         }));
         if findings.is_empty() {
             findings.push(Finding::ok(format!(
@@ -76,7 +112,7 @@ fn consequence(has: &str) -> String {
     }
 }
 
-fn path(webhook: &MutatingWebhook) -> Option<Finding> {
+fn path(webhook: &MutatingWebhook, facts: &Facts) -> Option<Finding> {
     let path = webhook.client_config.service.as_ref()?.path.as_deref().unwrap_or("/");
     (path != PATH).then(|| {
         Finding::failed(
@@ -84,7 +120,7 @@ fn path(webhook: &MutatingWebhook) -> Option<Finding> {
                 "the webhook {} calls {path}, where nothing answers reviews of Pods",
                 webhook.name
             ),
-            format!("set its path to {PATH}: {APPLY}"),
+            format!("its path is to be {PATH}:\n{}", apply(facts)),
         )
     })
 }

@@ -39,7 +39,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             if unseen.forbidden {
                 "run doctor as a user who may get pods/proxy there"
             } else {
-                "kubectl port-forward to it and read /config at its port 8080"
+                "a NetworkPolicy may keep the API server from port 8080: kubectl port-forward to it, and read /config there"
             },
         ));
     }

@@ -50,7 +50,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     } else {
         Finding::failed(
             format!("{} may not {}", rights.user, missing.join("; ")),
-            "apply the Role, the ClusterRole and their bindings of the self-managed overlay of deploy/, for these names",
+            "apply the Role, the ClusterRole and their bindings that label-router manifests prints, for these names",
         )
     }]
 }

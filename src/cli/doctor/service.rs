@@ -18,7 +18,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         Ok(None) => {
             return vec![Finding::failed(
                 format!("there is no Service {name}"),
-                "apply the Service of deploy/, or name the one there is with --namespace and --service",
+                "apply the one that label-router manifests prints, or name the one there is with --namespace and --service",
             )];
         }
         Ok(Some(service)) => service,
@@ -75,7 +75,10 @@ fn ports(facts: &Facts, service: &Service, name: &str) -> Vec<Finding> {
                         has_in_words.join(", ")
                     }
                 ),
-                format!("{}, or give the Service that port", super::registration::APPLY),
+                format!(
+                    "give the Service that port, or apply the registration:\n{}",
+                    super::registration::apply(facts)
+                ),
             )
         })
         .collect()

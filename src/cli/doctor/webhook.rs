@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::ca_bundle::fix as fix_ca_bundle;
 use super::facts::Facts;
 use super::finding::Finding;
-use super::registration::{APPLY, failure_policy};
+use super::registration::{apply, failure_policy};
 use crate::admission::registration::{NAMESPACE_NAME, is_selected};
 use crate::engine::gate::Gate;
 use crate::engine::node::Node;
@@ -252,7 +252,7 @@ fn refused(said: &str, plan: &Plan, webhooks: &[&MutatingWebhook], facts: &Facts
         if said.contains("does not support dry run") {
             return Finding::unknown(
                 "whether the API server's call arrives is not known: the registration forbids dry runs",
-                format!("sideEffects is to be NoneOnDryRun: {APPLY}"),
+                format!("sideEffects is to be NoneOnDryRun:\n{}", apply(facts)),
             );
         }
         if plan.decision.outcome == Outcome::Rejected {
@@ -316,6 +316,8 @@ fn fix(cause: &str, facts: &Facts) -> String {
         )
     } else if has(&["no such host", "\" not found", "no service port"]) {
         "see the line about the Service".to_owned()
+    } else if has(&["could not find the requested resource"]) {
+        format!("whoever answers knows no such path:\n{}", apply(facts))
     } else if has(&[
         "deadline exceeded",
         "i/o timeout",
