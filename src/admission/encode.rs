@@ -77,13 +77,13 @@ pub fn encode_refusal(uid: &str, message: &str) -> Vec<u8> {
 }
 
 /// A reply while it is written.
-struct Reply(Vec<u8>);
+pub(super) struct Reply(Vec<u8>);
 
 impl Reply {
     /// Enough for the reply to most Pods.
     const USUAL: usize = 640;
 
-    fn new(uid: &str, allowed: bool) -> Self {
+    pub(super) fn new(uid: &str, allowed: bool) -> Self {
         let mut reply = Self(Vec::with_capacity(Self::USUAL));
         reply.literal("{\"apiVersion\":");
         reply.word(API_VERSION);
@@ -99,7 +99,7 @@ impl Reply {
         reply
     }
 
-    fn literal(&mut self, text: &str) {
+    pub(super) fn literal(&mut self, text: &str) {
         self.0.extend_from_slice(text.as_bytes());
     }
 
@@ -110,7 +110,7 @@ impl Reply {
         self.literal("\"");
     }
 
-    fn json(&mut self, value: &(impl Serialize + ?Sized)) {
+    pub(super) fn json(&mut self, value: &(impl Serialize + ?Sized)) {
         // Writing texts and numbers into memory cannot fail.
         let _ = serde_json::to_writer(&mut self.0, value);
     }
@@ -125,16 +125,21 @@ impl Reply {
     }
 
     fn status(&mut self, code: u16, reason: &str, message: &str) {
+        self.lines(code, reason, &one_line(message));
+    }
+
+    /// The same with a message of several lines, which kubectl prints as they are.
+    pub(super) fn lines(&mut self, code: u16, reason: &str, message: &str) {
         self.literal(",\"status\":{\"code\":");
         self.json(&code);
         self.literal(",\"reason\":");
         self.json(reason);
         self.literal(",\"message\":");
-        self.json(&one_line(message));
+        self.json(message);
         self.literal("}");
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         self.literal("}}");
         self.0
     }
@@ -148,7 +153,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Warnings as the API server takes them: on one line, each and all within its limits, so that it cuts none itself.
-fn warnings(warnings: &[String]) -> Vec<String> {
+pub(super) fn warnings(warnings: &[String]) -> Vec<String> {
     let mut left = WARNINGS_LIMIT;
     let mut kept = Vec::with_capacity(warnings.len());
     for warning in warnings {

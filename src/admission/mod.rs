@@ -5,9 +5,11 @@
 mod decode;
 mod encode;
 pub mod registration;
+mod validation;
 
 pub use decode::{BadReview, Wanted, decode};
 pub use encode::{encode, encode_refusal};
+pub use validation::{Applied, Said, applied, reply};
 
 /// The API version of every AdmissionReview.
 const API_VERSION: &str = "admission.k8s.io/v1";

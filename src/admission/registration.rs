@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::admissionregistration::v1::{
     MatchCondition, MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, ServiceReference,
-    WebhookClientConfig,
+    ValidatingWebhook, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
 
@@ -14,6 +14,15 @@ use crate::engine::rule::Verdict;
 
 /// The path at which AdmissionReviews of Pods are answered.
 pub const PATH: &str = "/mutate";
+
+/// The path at which policies and workloads are looked at when somebody applies them.
+pub const VALIDATION_PATH: &str = "/validate";
+
+/// The label of a ConfigMap that carries a policy.
+pub const POLICY_LABEL: (&str, &str) = ("label-router/policy", "true");
+
+/// How many seconds the API server waits for what is said about a policy or a workload.
+const VALIDATION_TIMEOUT: i32 = 5;
 
 /// How many seconds the API server waits. A decision takes microseconds; what takes longer is the network.
 const TIMEOUT: i32 = 3;
@@ -58,12 +67,34 @@ impl Endpoint {
     }
 
     /// True where a webhook of a registration leads here.
-    pub fn is_called_by(&self, webhook: &MutatingWebhook) -> bool {
-        webhook
-            .client_config
+    pub fn is_called_by(&self, called: &WebhookClientConfig) -> bool {
+        called
             .service
             .as_ref()
             .is_some_and(|service| service.name == self.service && service.namespace == self.namespace)
+    }
+
+    fn client_config(&self, path: &str) -> WebhookClientConfig {
+        WebhookClientConfig {
+            service: Some(ServiceReference {
+                namespace: self.namespace.clone(),
+                name: self.service.clone(),
+                path: Some(path.to_owned()),
+                port: Some(self.port),
+            }),
+            ..WebhookClientConfig::default()
+        }
+    }
+
+    fn metadata(&self) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(self.registration.clone()),
+            labels: Some(BTreeMap::from([(
+                "app.kubernetes.io/name".to_owned(),
+                self.registration.clone(),
+            )])),
+            ..ObjectMeta::default()
+        }
     }
 
     /// The namespaces whose Pods are never asked about.
@@ -122,22 +153,14 @@ pub fn registration(snapshot: &Snapshot, endpoint: &Endpoint) -> MutatingWebhook
             None,
             Some(vec![MatchCondition {
                 name: GATED.to_owned(),
-                expression: gated(&gates),
+                expression: gated("object", &gates),
             }]),
         ),
     };
     let bounded = object_selector.is_some();
     let webhook = MutatingWebhook {
         name: format!("pods.{}", endpoint.host()),
-        client_config: WebhookClientConfig {
-            service: Some(ServiceReference {
-                namespace: endpoint.namespace.clone(),
-                name: endpoint.service.clone(),
-                path: Some(PATH.to_owned()),
-                port: Some(endpoint.port),
-            }),
-            ..WebhookClientConfig::default()
-        },
+        client_config: endpoint.client_config(PATH),
         rules: Some(vec![RuleWithOperations {
             operations: Some(vec!["CREATE".to_owned()]),
             api_groups: Some(vec![String::new()]),
@@ -156,15 +179,69 @@ pub fn registration(snapshot: &Snapshot, endpoint: &Endpoint) -> MutatingWebhook
         admission_review_versions: vec!["v1".to_owned()],
     };
     MutatingWebhookConfiguration {
-        metadata: ObjectMeta {
-            name: Some(endpoint.registration.clone()),
-            labels: Some(BTreeMap::from([(
-                "app.kubernetes.io/name".to_owned(),
-                endpoint.registration.clone(),
-            )])),
-            ..ObjectMeta::default()
-        },
+        metadata: endpoint.metadata(),
         webhooks: Some(vec![webhook]),
+    }
+}
+
+/// The registration by which whoever applies a policy or a workload is told at once what is wrong with it. It only tells:
+/// under `failurePolicy: Ignore` nothing waits for label-router, and nothing fails with it.
+pub fn validation(snapshot: &Snapshot, endpoint: &Endpoint) -> ValidatingWebhookConfiguration {
+    let demands = demands(snapshot);
+    let rule = |groups: &str, resources: &[&str]| RuleWithOperations {
+        operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
+        api_groups: Some(vec![groups.to_owned()]),
+        api_versions: Some(vec!["v1".to_owned()]),
+        resources: Some(resources.iter().map(|resource| (*resource).to_owned()).collect()),
+        scope: Some("Namespaced".to_owned()),
+    };
+    let webhook = |name: &str, rules: Vec<RuleWithOperations>| ValidatingWebhook {
+        name: format!("{name}.{}", endpoint.host()),
+        client_config: endpoint.client_config(VALIDATION_PATH),
+        rules: Some(rules),
+        failure_policy: Some("Ignore".to_owned()),
+        match_policy: Some("Equivalent".to_owned()),
+        side_effects: "None".to_owned(),
+        timeout_seconds: Some(VALIDATION_TIMEOUT),
+        admission_review_versions: vec!["v1".to_owned()],
+        ..ValidatingWebhook::default()
+    };
+    let policies = ValidatingWebhook {
+        object_selector: Some(LabelSelector {
+            match_labels: Some(BTreeMap::from([(POLICY_LABEL.0.to_owned(), POLICY_LABEL.1.to_owned())])),
+            ..LabelSelector::default()
+        }),
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some(BTreeMap::from([(
+                NAMESPACE_NAME.to_owned(),
+                endpoint.namespace.clone(),
+            )])),
+            ..LabelSelector::default()
+        }),
+        ..webhook("policies", vec![rule("", &["configmaps"])])
+    };
+    let condition = |name: &str, expression: String| MatchCondition {
+        name: name.to_owned(),
+        expression,
+    };
+    let workloads = ValidatingWebhook {
+        namespace_selector: Some(namespaces(&demands, endpoint)),
+        // The gating label stands in the template, where no selector looks.
+        match_conditions: Some(vec![
+            condition(GATED, gated("object.spec.template", &gates(&demands))),
+            condition(
+                "changed",
+                "oldObject == null || object.spec != oldObject.spec".to_owned(),
+            ),
+        ]),
+        ..webhook(
+            "workloads",
+            vec![rule("apps", &["statefulsets", "deployments"]), rule("batch", &["jobs"])],
+        )
+    };
+    ValidatingWebhookConfiguration {
+        metadata: endpoint.metadata(),
+        webhooks: Some(vec![policies, workloads]),
     }
 }
 
@@ -207,9 +284,10 @@ fn selector_of(label: &str, values: Option<&BTreeSet<&str>>) -> LabelSelector {
     }
 }
 
-/// A CEL expression that holds for a Pod with one of these labels. Keys and values of labels hold no quotes.
-fn gated(gates: &BTreeMap<&str, Option<BTreeSet<&str>>>) -> String {
-    let labels = "object.metadata.labels";
+/// A CEL expression that holds for an object, or a template in it, with one of these labels. Keys and values of labels hold
+/// no quotes.
+fn gated(object: &str, gates: &BTreeMap<&str, Option<BTreeSet<&str>>>) -> String {
+    let labels = format!("{object}.metadata.labels");
     let each: Vec<String> = gates
         .iter()
         .map(|(label, values)| match values {
@@ -264,7 +342,7 @@ pub fn gaps(live: &MutatingWebhookConfiguration, snapshot: &Snapshot, endpoint: 
         .webhooks
         .iter()
         .flatten()
-        .filter(|webhook| endpoint.is_called_by(webhook))
+        .filter(|webhook| endpoint.is_called_by(&webhook.client_config))
         .collect();
     if ours.is_empty() {
         return vec![format!(
@@ -273,7 +351,7 @@ pub fn gaps(live: &MutatingWebhookConfiguration, snapshot: &Snapshot, endpoint: 
         )];
     }
     let demands = demands(snapshot);
-    let needed = gated(&gates(&demands));
+    let needed = gated("object", &gates(&demands));
     let asking: Vec<&MutatingWebhook> = ours
         .into_iter()
         .filter(|webhook| asks_about_new_pods(webhook) && !has_another_condition(webhook, &needed))

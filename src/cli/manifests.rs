@@ -9,13 +9,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Exit;
-use crate::admission::registration::{Endpoint, registration};
+use crate::admission::registration::{Endpoint, registration, validation};
 use crate::policy::{self, PolicyText};
 use crate::serve::{Policy, PolicyError};
 use crate::source;
 
 /// All that is installed, for the default policy in the namespace label-router.
 const INSTALL: &str = include_str!("../../deploy/install.yaml");
+
+const MUTATING: &str = "MutatingWebhookConfiguration";
+const VALIDATING: &str = "ValidatingWebhookConfiguration";
+const REGISTRATIONS: [&str; 2] = [MUTATING, VALIDATING];
 
 /// Print what installs label-router for a policy, with the registration derived from its rules
 ///
@@ -44,9 +48,9 @@ pub(super) struct Manifests {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// The ConfigMap and the registration
+    /// The ConfigMap and the registrations
     Policy,
-    /// The MutatingWebhookConfiguration
+    /// The registrations
     Registration,
 }
 
@@ -78,20 +82,22 @@ impl Manifests {
             ..Endpoint::default()
         };
         let registration = serde_json::to_value(registration(&compiled.snapshot, &endpoint))?;
+        let validation = serde_json::to_value(validation(&compiled.snapshot, &endpoint))?;
         let mut manifests = Vec::new();
         for document in serde_yaml::Deserializer::from_str(INSTALL) {
             let mut manifest = Value::deserialize(document).context("the embedded manifests cannot be read")?;
             let kind = manifest["kind"].as_str().unwrap_or_default().to_owned();
             let wanted = match self.only {
                 None => true,
-                Some(Part::Policy) => kind == "ConfigMap" || kind == "MutatingWebhookConfiguration",
-                Some(Part::Registration) => kind == "MutatingWebhookConfiguration",
+                Some(Part::Policy) => kind == "ConfigMap" || REGISTRATIONS.contains(&kind.as_str()),
+                Some(Part::Registration) => REGISTRATIONS.contains(&kind.as_str()),
             };
             if !wanted {
                 continue;
             }
             match kind.as_str() {
-                "MutatingWebhookConfiguration" => manifest = registration_manifest(&registration),
+                MUTATING => manifest = registration_manifest(MUTATING, &registration),
+                VALIDATING => manifest = registration_manifest(VALIDATING, &validation),
                 "ConfigMap" => manifest["data"] = json!(texts),
                 "Deployment" => {
                     manifest["spec"]["replicas"] = json!(self.replicas);
@@ -119,10 +125,10 @@ impl Manifests {
     }
 }
 
-fn registration_manifest(registration: &Value) -> Value {
+fn registration_manifest(kind: &str, registration: &Value) -> Value {
     let mut manifest = registration.clone();
     manifest["apiVersion"] = json!("admissionregistration.k8s.io/v1");
-    manifest["kind"] = json!("MutatingWebhookConfiguration");
+    manifest["kind"] = json!(kind);
     manifest
 }
 
@@ -159,7 +165,7 @@ fn key(file: &str) -> String {
             _ => '-',
         })
         .collect();
-    if !key.ends_with(".yaml") && !key.ends_with(".yml") {
+    if !source::is_yaml(&key) {
         key.push_str(".yaml");
     }
     key
@@ -169,7 +175,7 @@ fn key(file: &str) -> String {
 fn move_to(manifest: &mut Value, kind: &str, namespace: &str) {
     match kind {
         "Namespace" => manifest["metadata"]["name"] = json!(namespace),
-        "ClusterRole" | "ClusterRoleBinding" | "MutatingWebhookConfiguration" => {}
+        "ClusterRole" | "ClusterRoleBinding" | MUTATING | VALIDATING => {}
         _ => manifest["metadata"]["namespace"] = json!(namespace),
     }
     let subjects = manifest.get_mut("subjects").and_then(Value::as_array_mut);

@@ -19,7 +19,7 @@ pub async fn warn_about_config_map(
 ) -> Result<(), ClusterError> {
     let reporter = Reporter {
         controller: "label-router".to_owned(),
-        instance: std::env::var("HOSTNAME").ok(),
+        instance: None,
     };
     let about = ObjectReference {
         api_version: Some("v1".to_owned()),

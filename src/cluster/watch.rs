@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use futures_util::{Stream, StreamExt};
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
@@ -22,6 +22,11 @@ pub fn changes_of_secret(
 /// The same of a MutatingWebhookConfiguration.
 pub fn changes_of_registration(client: &Client, name: &str) -> impl Stream<Item = Result<(), String>> + Send + use<> {
     changes(Api::<MutatingWebhookConfiguration>::all(client.clone()), name)
+}
+
+/// The same of a ValidatingWebhookConfiguration.
+pub fn changes_of_validation(client: &Client, name: &str) -> impl Stream<Item = Result<(), String>> + Send + use<> {
+    changes(Api::<ValidatingWebhookConfiguration>::all(client.clone()), name)
 }
 
 /// A ConfigMap as it is now and after each change; `None` while there is none.

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -16,8 +17,9 @@ use super::metrics::{Metrics, RequestCounters};
 use super::policy::Policy;
 use super::reload::{Asked, Refusal, Reloaded};
 use super::settings::Settings;
-use super::{mutate, ops};
+use super::{mutate, ops, validate};
 use crate::admission;
+use crate::admission::registration::{Endpoint, PATH, VALIDATION_PATH};
 use crate::engine::Snapshot;
 
 /// One generation of the policy, with all that a request needs of it. A request takes it once, so that a reload changes no
@@ -42,6 +44,8 @@ pub struct App {
     reloads: OnceLock<mpsc::Sender<Asked>>,
     /// Why the policy that lies there now is not the one that is served.
     refusal: ArcSwapOption<Refusal>,
+    /// The registration as it was seen last, where it is followed.
+    registration: ArcSwapOption<(Arc<MutatingWebhookConfiguration>, Endpoint)>,
     listening: AtomicBool,
     stopping: AtomicBool,
 }
@@ -57,6 +61,7 @@ impl App {
             settings,
             reloads: OnceLock::new(),
             refusal: ArcSwapOption::empty(),
+            registration: ArcSwapOption::empty(),
             listening: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
@@ -89,6 +94,14 @@ impl App {
 
     pub(super) fn refusal(&self) -> Option<Arc<Refusal>> {
         self.refusal.load_full()
+    }
+
+    pub(super) fn sees(&self, live: Arc<MutatingWebhookConfiguration>, endpoint: Endpoint) {
+        self.registration.store(Some(Arc::new((live, endpoint))));
+    }
+
+    pub(super) fn live_registration(&self) -> Option<Arc<(Arc<MutatingWebhookConfiguration>, Endpoint)>> {
+        self.registration.load_full()
     }
 
     /// What is known of the registration from now on: how many rules it leaves out, or none where it is not there.
@@ -143,9 +156,15 @@ fn prepare(policy: Policy, metrics: &Metrics) -> Serving {
 /// What the API server is answered by.
 pub fn router(app: &Arc<App>) -> Router {
     let router = Router::new()
-        .route("/mutate", post(mutate::mutate))
+        .route(PATH, post(mutate::mutate))
+        .route(VALIDATION_PATH, post(validate::validate))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "an AdmissionReview is sent by POST\n"))
-        .fallback(async || (StatusCode::NOT_FOUND, "AdmissionReviews are answered at /mutate\n"));
+        .fallback(async || {
+            (
+                StatusCode::NOT_FOUND,
+                "AdmissionReviews are answered at /mutate and /validate\n",
+            )
+        });
     guarded(router.with_state(Arc::clone(app)), app)
 }
 

@@ -17,6 +17,7 @@ pub mod settings;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+mod validate;
 
 pub use policy::{DEFAULT_NAME, Policy, PolicyError};
 pub use server::Server;

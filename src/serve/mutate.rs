@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::SemaphorePermit;
 
 use super::app::App;
 use super::body::{self, NoBody};
@@ -16,13 +18,13 @@ use crate::engine::{self, NoTrace};
 
 /// A request that is no AdmissionReview, with what its sender is told.
 #[derive(Debug)]
-struct NoReview {
-    status: StatusCode,
-    message: String,
+pub(super) struct NoReview {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
 }
 
 impl NoReview {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
             message: message.into(),
@@ -42,10 +44,19 @@ pub(super) async fn mutate(State(app): State<Arc<App>>, request: Request) -> Res
     }
 }
 
-async fn answer(app: &App, request: Request) -> Result<Vec<u8>, NoReview> {
+/// The body of a request, and the room that it takes until it is answered.
+pub(super) struct Body<'a> {
+    _permit: Option<SemaphorePermit<'a>>,
+    bytes: Bytes,
+    /// When it was there as a whole.
+    start: Instant,
+}
+
+/// Reads the body of a request, once there is room for one more.
+pub(super) async fn read(app: &App, request: Request) -> Result<Body<'_>, NoReview> {
     check_media_type(request.headers())?;
     // Taken before the body is read, since bodies are what memory goes to.
-    let _permit = app.permit().await;
+    let permit = app.permit().await;
     let limit = app.settings.limits.body;
     let bytes = body::read(request.into_body(), limit.0, app.settings.timeouts.body)
         .await
@@ -61,13 +72,29 @@ async fn answer(app: &App, request: Request) -> Result<Vec<u8>, NoReview> {
             NoBody::Broken => NoReview::new(StatusCode::BAD_REQUEST, "the body could not be read to its end"),
         })?;
     let start = Instant::now();
-    let text = str::from_utf8(&bytes).map_err(|error| {
-        NoReview::new(
-            StatusCode::BAD_REQUEST,
-            format!("the body is not UTF-8: the byte at {} is wrong", error.valid_up_to()),
-        )
-    })?;
-    decide(app, text, start).map_err(|message| NoReview::new(StatusCode::BAD_REQUEST, message))
+    Ok(Body {
+        _permit: permit,
+        bytes,
+        start,
+    })
+}
+
+impl Body<'_> {
+    /// The body as text.
+    pub(super) fn text(&self) -> Result<&str, NoReview> {
+        str::from_utf8(&self.bytes).map_err(|error| {
+            let at = error.valid_up_to();
+            NoReview::new(
+                StatusCode::BAD_REQUEST,
+                format!("the body is not UTF-8: the byte at {at} is wrong"),
+            )
+        })
+    }
+}
+
+async fn answer(app: &App, request: Request) -> Result<Vec<u8>, NoReview> {
+    let body = read(app, request).await?;
+    decide(app, body.text()?, body.start).map_err(|message| NoReview::new(StatusCode::BAD_REQUEST, message))
 }
 
 /// The reply to the text of an AdmissionReview, or why it is none.

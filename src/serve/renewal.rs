@@ -1,7 +1,7 @@
 //! A certificate from files that is renewed in its place, as cert-manager and the kubelet do: new connections are shown the
 //! new one at once, and those that are open go on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,8 +47,8 @@ pub(super) async fn follow(app: Arc<App>, shown: Arc<Shown>, cert: PathBuf, key:
     }
 }
 
-async fn read(cert: &PathBuf, key: &PathBuf) -> Result<Identity, String> {
-    let (cert, key) = (cert.clone(), key.clone());
+async fn read(cert: &Path, key: &Path) -> Result<Identity, String> {
+    let (cert, key) = (cert.to_owned(), key.to_owned());
     let read = tokio::task::spawn_blocking(move || Identity::read(&cert, &key).map_err(|error| format!("{error:#}")));
     match read.await {
         Ok(read) => read,

@@ -42,7 +42,7 @@ pub fn kept(settings: &TlsSettings, client: &cluster::Client, namespace: &str) -
         secret: settings.secret.clone(),
         hosts: vec![endpoint.host()],
         registration: settings.registration.clone(),
-        is_ours: Box::new(move |webhook| endpoint.is_called_by(webhook)),
+        is_ours: Box::new(move |called| endpoint.is_called_by(called)),
         // In a Pod the host name is the Pod's name.
         replica: std::env::var("HOSTNAME").unwrap_or_else(|_| format!("process-{}", std::process::id())),
     }
@@ -94,12 +94,13 @@ impl Followed {
                     app.metrics.shows(identity.validity.until);
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the new certificate cannot be used; the old one is served on")
+                    tracing::error!(%error, "the new certificate cannot be used; the old one is served on");
                 }
             }
             let name = &self.endpoint.registration;
             match &state.registration {
                 Registration::Live(live) => {
+                    app.sees(Arc::clone(live), self.endpoint.clone());
                     let missed = gaps(live, &app.serving().snapshot, &self.endpoint);
                     app.saw_registration(name, Some(missed.len()));
                     if missed != told {

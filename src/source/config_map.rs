@@ -6,7 +6,7 @@ use std::path::Path;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::SourceText;
+use super::{SourceText, is_yaml};
 use crate::cluster::{self, Client};
 
 /// Which ConfigMap.
@@ -72,7 +72,7 @@ pub fn follow(client: &Client, which: &ConfigMapName) -> watch::Receiver<Seen> {
                 Some(Ok(None)) => Seen::Absent,
                 Some(Ok(Some(map))) => {
                     let files = map.data.into_iter().flatten();
-                    let files = files.filter(|(key, _)| key.ends_with(".yaml") || key.ends_with(".yml"));
+                    let files = files.filter(|(key, _)| is_yaml(key));
                     Seen::Texts(
                         files
                             .map(|(key, text)| SourceText {

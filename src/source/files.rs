@@ -75,6 +75,12 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, SourceError> {
     fs::read(path).map_err(|error| unreadable(path, &error))
 }
 
+/// True for a name that ends in `.yaml` or `.yml`, of a file or of a ConfigMap's key.
+pub fn is_yaml(name: impl AsRef<Path>) -> bool {
+    let extension = name.as_ref().extension();
+    extension.is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
 /// The YAML files of a directory, by name. A mounted ConfigMap keeps its versions in entries that start with two dots (`..data`);
 /// those and other hidden entries are skipped.
 fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
@@ -84,9 +90,7 @@ fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, SourceError> {
         let entry = entry.map_err(|error| unreadable(directory, &error))?;
         let path = entry.path();
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let yaml = path
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let yaml = is_yaml(&path);
         // Follows links: every file of a mounted ConfigMap is one.
         if !hidden && yaml && !path.is_dir() {
             files.push(path);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub use changes::FileChanges;
 pub use config_map::{ConfigMapName, Seen, follow};
-pub use files::{policy_files, read_bytes, read_text};
+pub use files::{is_yaml, policy_files, read_bytes, read_text};
 
 /// A text and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

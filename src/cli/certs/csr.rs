@@ -124,11 +124,20 @@ impl Csr {
         println!("The Secret {namespace}/{secret} holds a certificate for {host} that is good for {days} days.");
         match cluster::live_registration(client, registration).await? {
             Some(live) => {
-                cluster::publish_ca_bundle(client, &live, |webhook| endpoint.is_called_by(webhook), &bundle).await?;
+                cluster::publish_ca_bundle(client, &live, |called| endpoint.is_called_by(called), &bundle).await?;
+                if let Some(live) = cluster::live_validation(client, registration).await? {
+                    cluster::publish_validation_ca_bundle(
+                        client,
+                        &live,
+                        |called| endpoint.is_called_by(called),
+                        &bundle,
+                    )
+                    .await?;
+                }
                 println!("The caBundle of the MutatingWebhookConfiguration {registration} trusts it.");
             }
             None => {
-                println!("There is no MutatingWebhookConfiguration {registration} yet: apply it, and run this again.")
+                println!("There is no MutatingWebhookConfiguration {registration} yet: apply it, and run this again.");
             }
         }
         Ok(Exit::Fine)

@@ -183,7 +183,7 @@ impl Facts {
         let live = self.registration.as_ref().ok().and_then(Option::as_ref);
         live.iter()
             .flat_map(|live| live.webhooks.iter().flatten())
-            .filter(|webhook| self.endpoint.is_called_by(webhook))
+            .filter(|webhook| self.endpoint.is_called_by(&webhook.client_config))
             .collect()
     }
 

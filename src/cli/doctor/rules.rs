@@ -84,15 +84,9 @@ fn requests(workload: Workload<'_>) -> impl Iterator<Item = Request<'static>> {
     // One that was scaled to zero lives all the same.
     let count = workload.replicas().max(1);
     let last = (count > REPLICAS).then(|| count - 1);
-    (0..count.min(REPLICAS)).chain(last).map(move |at| {
-        let mut request = Request::create(Node::from(workload.pod(at)));
-        request.namespace = workload.namespace().to_owned().into();
-        request.user_info = Node::from(json!({
-            "username": workload.creator(),
-            "groups": ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"],
-        }));
-        request
-    })
+    (0..count.min(REPLICAS))
+        .chain(last)
+        .map(move |at| crate::preview::request(&workload, at))
 }
 
 fn of_pod(pod: &Value) -> Request<'static> {

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Where the policy lies, in the order in which it adds up.
 #[derive(Clone)]
 pub struct Places {
-    places: Vec<Place>,
+    list: Vec<Place>,
     /// What stands in for ConfigMaps that were not seen yet.
     fallback: Option<PathBuf>,
     client: Option<Client>,
@@ -58,7 +58,7 @@ impl Places {
             places.push(place);
         }
         let mut places = Self {
-            places,
+            list: places,
             fallback: settings.policy_fallback.clone(),
             client,
         };
@@ -74,7 +74,7 @@ impl Places {
             PATIENCE
         };
         let until = Instant::now() + patience;
-        for place in &mut self.places {
+        for place in &mut self.list {
             let Place::ConfigMap(name, seen) = place else { continue };
             let there = seen.wait_for(|seen| matches!(seen, Seen::Texts(_)));
             if let Ok(Ok(_)) = tokio::time::timeout_at(until, there).await {
@@ -101,14 +101,14 @@ impl Places {
 
     /// The texts as they are now. Files are read; of ConfigMaps it is what was seen last.
     pub fn read(&self) -> Result<Vec<SourceText>, SourceError> {
-        if self.places.is_empty() {
+        if self.list.is_empty() {
             return Ok(vec![SourceText {
                 name: DEFAULT_NAME.to_owned(),
                 text: policy::DEFAULT.to_owned(),
             }]);
         }
         let mut texts = Vec::new();
-        for place in &self.places {
+        for place in &self.list {
             match place {
                 Place::Path(path) => texts.extend(source::policy_files(std::slice::from_ref(path))?),
                 Place::ConfigMap(name, seen) => {
@@ -134,7 +134,7 @@ impl Places {
     /// Changes of the files among it.
     pub(super) fn changes(&self, poll: Duration) -> FileChanges {
         let paths: Vec<PathBuf> = self
-            .places
+            .list
             .iter()
             .filter_map(|place| match place {
                 Place::Path(path) => Some(path.clone()),
@@ -146,20 +146,20 @@ impl Places {
 
     /// Ready when one of the ConfigMaps changed.
     pub(super) async fn config_map_changed(&mut self) {
-        let changes = self.places.iter_mut().filter_map(|place| match place {
+        let changes = self.list.iter_mut().filter_map(|place| match place {
             Place::ConfigMap(_, seen) => Some(Box::pin(async { seen.changed().await.is_ok() })),
             Place::Path(_) => None,
         });
         let changes: Vec<_> = changes.collect();
         if changes.is_empty() || !futures_util::future::select_all(changes).await.0 {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
     /// Puts what is wrong where those look who edit the ConfigMap.
     pub(super) fn tell(&self, note: &str) {
         let Some(client) = &self.client else { return };
-        for place in &self.places {
+        for place in &self.list {
             let Place::ConfigMap(name, _) = place else { continue };
             let (client, name, note) = (client.clone(), name.clone(), note.to_owned());
             tokio::spawn(async move {

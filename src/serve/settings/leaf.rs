@@ -265,6 +265,20 @@ pub enum LogFormat {
 
 words!(LogFormat, "auto, text or json", "auto" => Auto, "text" => Text, "json" => Json);
 
+/// What becomes of a workload with Pods that would be refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unplaceable {
+    /// It is let through, and whoever applies it is warned.
+    #[default]
+    Warn,
+    /// It is refused.
+    Refuse,
+    /// It is let through without a word.
+    Ignore,
+}
+
+words!(Unplaceable, "warn, refuse or ignore", "warn" => Warn, "refuse" => Refuse, "ignore" => Ignore);
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogLevel {

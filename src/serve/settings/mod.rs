@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::{ConfigMapName, SourceText};
 use layer::Layer;
-pub use leaf::{ByteSize, LogFormat, LogLevel, MinVersion};
+pub use leaf::{ByteSize, LogFormat, LogLevel, MinVersion, Unplaceable};
 
 /// Every setting, by its place in the settings file. Its name in the environment follows from that, and so does that of its
 /// flag, where it has one: `tls.minVersion` is `LABEL_ROUTER_TLS_MIN_VERSION` and `--tls-min-version`.
@@ -43,6 +43,8 @@ pub const NAMES: &[&str] = &[
     "limits.concurrency",
     "reload.poll",
     "reload.remote",
+    "workloads.unplaceable",
+    "workloads.replicas",
     "shutdown.pause",
     "shutdown.drain",
 ];
@@ -73,6 +75,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How the policy and the certificate are read again while it serves.
     pub reload: ReloadSettings,
+    /// What is said about a workload when it is applied.
+    pub workloads: WorkloadSettings,
     /// How it stops.
     pub shutdown: ShutdownSettings,
     /// True in a cluster's Pod. No setting, but some defaults differ, and a certificate must be configured.
@@ -174,6 +178,18 @@ pub struct ReloadSettings {
     pub remote: bool,
 }
 
+/// What is said about a workload when it is applied.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadSettings {
+    /// What becomes of one with Pods that would be refused.
+    #[serde(with = "leaf")]
+    pub unplaceable: Unplaceable,
+    /// How many of its Pods are looked at.
+    #[serde(with = "leaf")]
+    pub replicas: NonZeroUsize,
+}
+
 /// How the server stops.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -210,6 +226,10 @@ impl Settings {
             reload: ReloadSettings {
                 poll: Duration::from_mins(1),
                 remote: false,
+            },
+            workloads: WorkloadSettings {
+                unplaceable: Unplaceable::Warn,
+                replicas: NonZeroUsize::MIN.saturating_add(199),
             },
             shutdown: ShutdownSettings {
                 pause: Duration::from_secs(if in_cluster { 5 } else { 0 }),

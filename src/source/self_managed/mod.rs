@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, WebhookClientConfig};
 use tokio::sync::watch;
 
 use crate::cluster::{self, Client, ClusterError};
@@ -41,7 +41,7 @@ pub struct SelfManaged {
     /// The registration's name.
     pub registration: String,
     /// Tells our webhooks in the registration from those of others.
-    pub is_ours: Box<dyn Fn(&MutatingWebhook) -> bool + Send + Sync>,
+    pub is_ours: Box<dyn Fn(&WebhookClientConfig) -> bool + Send + Sync>,
     /// Tells this replica from the others among the managers of the Secret's fields.
     pub replica: String,
 }
@@ -142,7 +142,9 @@ impl Keeper {
         let (client, kept) = (&self.kept.client, &self.kept);
         let secret = cluster::changes_of_secret(client, &kept.namespace, &kept.secret);
         let registration = cluster::changes_of_registration(client, &kept.registration);
-        let mut changes = std::pin::pin!(futures_util::stream::select(secret, registration));
+        let validation = cluster::changes_of_validation(client, &kept.registration);
+        let changes = futures_util::stream::select(secret, registration);
+        let mut changes = std::pin::pin!(futures_util::stream::select(changes, validation));
         loop {
             let pause = wake.duration_since(SystemTime::now()).unwrap_or_default().min(LOOK);
             tokio::select! {
@@ -222,6 +224,7 @@ impl Keeper {
                 },
             };
             self.report(&registration);
+            self.publish_validation(&contents).await;
             let wake = match &registration {
                 Registration::Unknown(_) => wake.min(now + RETRY),
                 _ => wake,
@@ -281,6 +284,25 @@ impl Keeper {
         Ok(())
     }
 
+    /// Publishes the CAs in the registration for policies and workloads, where there is one. It only tells people something,
+    /// so that it may fail: the next pass tries again.
+    async fn publish_validation(&self, contents: &Contents) {
+        let kept = &self.kept;
+        let published = async {
+            match cluster::live_validation(&kept.client, &kept.registration).await? {
+                Some(live) => {
+                    cluster::publish_validation_ca_bundle(&kept.client, &live, &kept.is_ours, &contents.bundle()).await
+                }
+                None => Ok(false),
+            }
+        };
+        match published.await {
+            Ok(true) => tracing::info!(validation = kept.registration, "wrote the caBundle"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "policies and workloads are not looked at when they are applied"),
+        }
+    }
+
     /// Says what is to be known about the registration, once.
     fn report(&mut self, registration: &Registration) {
         let report = match registration {
@@ -307,7 +329,7 @@ impl Keeper {
         live.webhooks
             .iter()
             .flatten()
-            .filter(|webhook| (self.kept.is_ours)(webhook))
+            .filter(|webhook| (self.kept.is_ours)(&webhook.client_config))
             .all(|webhook| {
                 let trusted = webhook.client_config.ca_bundle.as_ref();
                 let trusted = trusted
