@@ -540,3 +540,132 @@ async fn another_policy_is_served_from_the_next_request_on() {
     app.swap(Policy::load(&[file]).unwrap());
     assert_eq!(outcome().await, "skipped");
 }
+
+/// A review of an object that somebody applies.
+fn applied(kind: &str, object: &Value) -> String {
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "u1",
+            "kind": { "group": "", "version": "v1", "kind": kind },
+            "operation": "UPDATE",
+            "namespace": "prod",
+            "name": object["metadata"]["name"],
+            "object": object,
+        },
+    })
+    .to_string()
+}
+
+async fn validated(server: &Running, kind: &str, object: &Value) -> Value {
+    let request = server.client.post(server.url("/validate"));
+    let request = request.header("content-type", "application/json");
+    let response = answer(request.body(applied(kind, object))).await.response();
+    assert_eq!(response["uid"], "u1");
+    response
+}
+
+fn warnings(response: &Value) -> Vec<&str> {
+    let warnings = response["warnings"].as_array().into_iter().flatten();
+    warnings.filter_map(Value::as_str).collect()
+}
+
+#[tokio::test]
+async fn a_policy_that_is_wrong_is_refused_when_it_is_applied() {
+    let server = Running::start(|_| {}).await;
+    let map = |text: &str| json!({ "metadata": { "name": "policy" }, "data": { "policy.yaml": text } });
+    let response = validated(&server, "ConfigMap", &map(label_router::policy::DEFAULT)).await;
+    assert_eq!(response["allowed"], true, "{response}");
+    let wrong = label_router::policy::DEFAULT.replace("onConflict: override", "onConflict: overide");
+    let response = validated(&server, "ConfigMap", &map(&wrong)).await;
+    assert_eq!(
+        (&response["allowed"], &response["status"]["code"]),
+        (&json!(false), &json!(403))
+    );
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(
+        message.contains(" --> policy.yaml:18:17\n") && message.contains("did you mean override?"),
+        "{message}"
+    );
+    let secret = wrong.replace("{ env: DINGTALK_WEBHOOK_URL }", "https://example.com/hush");
+    let response = validated(&server, "ConfigMap", &map(&secret)).await;
+    assert!(!response.to_string().contains("hush"), "{response}");
+    let response = validated(
+        &server,
+        "ConfigMap",
+        &json!({ "metadata": {}, "data": { "notes": "" } }),
+    )
+    .await;
+    assert!(
+        response["status"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("carries no policy"),
+        "{response}"
+    );
+    let unused = format!("{}  - name: spare\n    type: log\n", label_router::policy::DEFAULT);
+    let response = validated(&server, "ConfigMap", &map(&unused)).await;
+    assert_eq!(response["allowed"], true, "{response}");
+    assert!(warnings(&response)[0].contains("spare"), "{response}");
+}
+
+#[tokio::test]
+async fn a_workload_with_pods_that_would_be_refused_is_told_of_when_it_is_applied() {
+    let set = |annotation: &str| {
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": { "name": "web" },
+            "spec": { "replicas": 3, "template": {
+                "metadata": {
+                    "labels": { "ab-build-different": "true" },
+                    "annotations": { "custom-node-selector": annotation },
+                },
+                "spec": { "containers": [] },
+            } },
+        })
+    };
+    let good = set(r#"{"key": "name", "even": "node1", "odd": "node2"}"#);
+    let bad = set(r#"{"key": "name", "even": "node1"}"#);
+    let server = Running::start(|_| {}).await;
+    let response = validated(&server, "StatefulSet", &good).await;
+    assert_eq!((&response["allowed"], response.get("warnings")), (&json!(true), None));
+    let response = validated(&server, "StatefulSet", &bad).await;
+    assert_eq!(response["allowed"], true, "a warning is the default");
+    let warning = warnings(&response)[0];
+    assert!(
+        warning.starts_with("label-router: Of its 3 Pods number 1 would be refused. Pod prod/web-1 carries the label"),
+        "{warning}"
+    );
+    let service = json!({ "metadata": { "name": "web" }, "spec": {} });
+    assert_eq!(
+        validated(&server, "Service", &service).await["allowed"],
+        true,
+        "nobody asked about it"
+    );
+
+    let strict =
+        Running::start(|settings| settings.workloads.unplaceable = label_router::serve::settings::Unplaceable::Refuse)
+            .await;
+    let response = validated(&strict, "StatefulSet", &bad).await;
+    assert_eq!(response["allowed"], false, "{response}");
+    assert!(
+        response["status"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("selects nothing"),
+        "{response}"
+    );
+    assert_eq!(validated(&strict, "StatefulSet", &good).await["allowed"], true);
+}
+
+#[tokio::test]
+async fn what_is_no_review_is_a_client_error_there_too() {
+    let server = Running::start(|_| {}).await;
+    for (body, status) in [("", 400), ("{", 400), ("{\"kind\": \"Pod\"}", 400)] {
+        let request = server.client.post(server.url("/validate"));
+        let response = answer(request.header("content-type", "application/json").body(body)).await;
+        assert_eq!(response.status, status, "{body}: {}", response.body);
+    }
+}
