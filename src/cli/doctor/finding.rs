@@ -133,9 +133,11 @@ fn write(text: &mut String, findings: &[Finding], paint: Paint) -> std::fmt::Res
             writeln!(text, "    {:<width$}  {}", "", paint.faint(&format!("→ {line}")))?;
         }
     }
-    let failed = count(findings, Status::Failed) > 0;
-    let word = if failed {
+    let has = |status| count(findings, status) > 0;
+    let word = if has(Status::Failed) {
         paint.bad("failed")
+    } else if has(Status::Unknown) {
+        paint.strong("not sure")
     } else {
         paint.good("fine")
     };
@@ -180,5 +182,13 @@ x   webhook  nobody answers
 failed: 1 failed, 1 warning, 1 ok
 ";
         assert_eq!(text(&findings, Paint(false)), wanted);
+    }
+
+    #[test]
+    fn what_could_not_be_seen_is_not_called_fine() {
+        let unseen = Finding::unknown("it could not be seen", "ask");
+        assert!(text(&[unseen], Paint(false)).ends_with("\nnot sure: 1 unknown\n"));
+        let seen = Finding::ok("it is there");
+        assert!(text(&[seen], Paint(false)).ends_with("\nfine: 1 ok\n"));
     }
 }

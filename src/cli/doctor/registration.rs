@@ -186,4 +186,20 @@ mod tests {
         webhook(&mut facts).client_config.service.as_mut().unwrap().path = None;
         assert!(judge(&facts)[0].message.contains("calls /,"));
     }
+
+    #[test]
+    fn the_commands_that_correct_it_are_for_this_policy_and_namespace() {
+        let mut facts = facts();
+        assert_eq!(
+            apply(&facts),
+            "kubectl -n label-router get configmap label-router-policy -o yaml > policy.yaml\n\
+             label-router manifests --only registration --policy policy.yaml | kubectl apply -f -"
+        );
+        facts.endpoint.namespace = "other".to_owned();
+        facts.files = vec!["a.yaml".into(), "b".into()];
+        assert_eq!(
+            apply(&facts),
+            "label-router manifests --only registration --namespace other --policy a.yaml --policy b | kubectl apply -f -"
+        );
+    }
 }
