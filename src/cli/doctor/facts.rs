@@ -109,6 +109,17 @@ pub(super) struct Replica {
 pub(super) struct Said {
     pub(super) version: String,
     pub(super) generation: String,
+    /// Why it does not serve the policy that lies there now, as `/config` has it.
+    #[serde(default)]
+    refused: Value,
+}
+
+impl Said {
+    /// Why it does not serve the policy that lies there now.
+    pub(super) fn refused(&self) -> Option<&str> {
+        let why = [&self.refused["error"], &self.refused["diagnostics"][0]["message"]];
+        why.into_iter().find_map(Value::as_str)
+    }
 }
 
 impl Facts {
@@ -434,6 +445,7 @@ pub(super) mod tests {
             said: Ok(Said {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 generation: generation.clone(),
+                refused: Value::Null,
             }),
         };
         Facts {

@@ -13,8 +13,8 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         // The check of the Service has said so.
         return Vec::new();
     }
-    let restart = format!(
-        "kubectl -n {} rollout restart {}",
+    let later = format!(
+        "after a minute or two: kubectl -n {} logs {}",
         facts.endpoint.namespace,
         facts.deployment()
     );
@@ -54,18 +54,28 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             ),
         ));
     }
+    let mut refusals = facts
+        .replicas
+        .iter()
+        .filter_map(|replica| Some((&replica.name, replica.said.as_ref().ok()?.refused()?)));
+    if let Some((name, why)) = refusals.next() {
+        findings.push(Finding::warning(
+            format!("the replica {name} serves an older policy, since it refuses the one that is there now: {why}"),
+            "label-router check tells what is wrong with that; started anew, the replica would not run",
+        ));
+    }
     let wanted = facts.compiled().map(|compiled| compiled.snapshot.generation());
     if by_generation.len() > 1 {
         findings.push(Finding::warning(
             format!("the replicas serve several policies: {}", in_words(&by_generation)),
-            format!("a changed ConfigMap takes a minute to reach them all; after that: {restart}"),
+            format!("a changed ConfigMap reaches one after the other; {later}"),
         ));
     } else if let (Some(wanted), Some((served, _))) = (wanted, by_generation.first_key_value())
         && served != wanted
     {
         findings.push(Finding::warning(
             format!("the replicas serve generation {served}, and the policy is {wanted}"),
-            format!("a changed ConfigMap takes a minute to reach them; after that: {restart}"),
+            format!("a changed ConfigMap takes a while to reach them; {later}"),
         ));
     }
     let own = env!("CARGO_PKG_VERSION");
@@ -114,6 +124,8 @@ fn in_words(groups: &BTreeMap<String, Vec<&str>>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::facts::Said;
     use super::super::facts::tests::facts;
     use super::super::finding::{Status, Unseen};
@@ -157,6 +169,26 @@ mod tests {
             findings[0].message.starts_with("the replicas serve generation old"),
             "{findings:?}"
         );
+    }
+
+    #[test]
+    fn a_replica_that_refuses_the_policy_is_a_warning() {
+        let mut facts = facts();
+        let generation = facts.compiled().unwrap().snapshot.generation().to_owned();
+        *said(&mut facts, 1) = serde_json::from_value(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "generation": generation,
+            "files": ["policy.yaml"],
+            "refused": {
+                "at": "2026-11-25T10:00:00Z",
+                "diagnostics": [{ "severity": "error", "message": "there is no field rulez here" }],
+            },
+        }))
+        .unwrap();
+        let findings = judge(&facts);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].status, Status::Warning);
+        assert!(findings[0].message.ends_with("no field rulez here"), "{findings:?}");
     }
 
     #[test]

@@ -307,7 +307,8 @@ fn fix(cause: &str, facts: &Facts) -> String {
             fix_ca_bundle(certificates, facts)
         )
     } else if has(&["has expired or is not yet valid"]) {
-        "see the lines about the certificate; one that was renewed is served after a restart, where it is read from files".to_owned()
+        "see the lines about the certificate, and the log where the one in the Secret is good: why is it not served?"
+            .to_owned()
     } else if has(&["certificate is valid for", "certificate is not valid for"]) {
         format!("the certificate must be for {}", facts.endpoint.host())
     } else if has(&["no endpoints available", "connection refused"]) {
