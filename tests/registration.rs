@@ -29,9 +29,8 @@ fn snapshot(text: &str) -> Snapshot {
 fn of(head: &str, rules: &[&str]) -> Snapshot {
     let mut text = format!("apiVersion: label-router/v1\nkind: RoutingPolicy\n{head}\nrules:\n");
     for (number, rule) in rules.iter().enumerate() {
-        text.push_str(&format!(
-            "  - {{ name: r{number}, {rule} routes: [{{ nodeSelector: {{ pool: p{number} }} }}] }}\n"
-        ));
+        let line = format!("  - {{ name: r{number}, {rule} routes: [{{ nodeSelector: {{ pool: p{number} }} }}] }}\n");
+        text.push_str(&line);
     }
     snapshot(&text)
 }
@@ -195,7 +194,7 @@ fn what_a_live_registration_leaves_out_is_said() {
     let condition = said(&|webhook| {
         webhook.match_conditions.as_mut().unwrap()[0]
             .expression
-            .push_str(" && false")
+            .push_str(" && false");
     });
     assert_eq!(condition.lines().count(), 2, "{condition}");
 }

@@ -117,7 +117,7 @@ mod tests {
         fs::write(at("policy.yaml"), "a").unwrap();
         let mut changes = FileChanges::of(&[at("policy.yaml")], NEVER);
         sees(&mut changes, "a plain write", || {
-            fs::write(at("policy.yaml"), "b").unwrap()
+            fs::write(at("policy.yaml"), "b").unwrap();
         })
         .await;
         sees(&mut changes, "an editor's rename", || {
@@ -126,11 +126,11 @@ mod tests {
         })
         .await;
         sees(&mut changes, "a file that goes", || {
-            fs::remove_file(at("policy.yaml")).unwrap()
+            fs::remove_file(at("policy.yaml")).unwrap();
         })
         .await;
         sees(&mut changes, "a file that comes", || {
-            fs::write(at("policy.yaml"), "d").unwrap()
+            fs::write(at("policy.yaml"), "d").unwrap();
         })
         .await;
         assert!(timeout(QUIET * 4, changes.next()).await.is_err(), "nothing changed");

@@ -14,6 +14,7 @@
 mod cases;
 mod certificates;
 mod deploy;
+mod doctor;
 mod examples;
 mod groundwork;
 mod harness;
@@ -22,6 +23,7 @@ mod outages;
 mod placements;
 mod pods;
 mod reinvocation;
+mod reload;
 mod workloads;
 
 use std::pin::Pin;
@@ -124,6 +126,11 @@ fn main() -> ExitCode {
         certificates::somebody_elses_certificate_is_left_alone,
         certificates::a_signer_of_the_cluster_makes_the_certificate,
         certificates::certificates_can_be_made_and_renewed_by_hand,
+        reload::an_edit_of_the_config_map_is_in_force_in_less_than_a_second,
+        reload::it_follows_the_config_map_over_a_restart_of_the_api_server,
+        reload::a_bad_edit_is_refused_by_kubectl_with_line_and_hint,
+        reload::a_workload_with_a_broken_annotation_is_told_of_when_it_is_applied,
+        doctor::doctor_says_what_is_well_and_what_is_not,
     ]);
     trials.extend(examples::folders().into_iter().map(|folder| {
         let name = format!("examples::{folder}");

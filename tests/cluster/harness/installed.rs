@@ -54,6 +54,30 @@ impl Installed {
         installed
     }
 
+    /// One replica that follows the ConfigMap by the Kubernetes API, with the rights of the component for that.
+    pub(crate) async fn following(cluster: &'static Cluster) -> Self {
+        let mut installed = Self::apply(cluster).await;
+        cluster.kubectl(&["apply", "-k", "tests/cluster/following"]).success();
+        installed.run(1).await;
+        installed
+    }
+
+    /// Leads the API server here for policies and workloads, too, and waits until it asks.
+    pub(crate) async fn looks_at_what_is_applied(&self) {
+        self.cluster
+            .lead_here("validatingwebhookconfigurations", REGISTRATION, self.replicas[0].port)
+            .await;
+        let empty = json!({
+            "metadata": { "name": "no-policy", "labels": { "label-router/policy": "true" } }, "data": {},
+        });
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps?dryRun=All");
+        wait_for("the API server to ask about policies", async || {
+            let answer = self.cluster.send(Method::POST, &path, Some(&empty)).await?;
+            (answer.status == 403).then_some(()).ok_or(answer.text)
+        })
+        .await;
+    }
+
     /// Starts replicas, all at the same time, and leads the API server to the first one.
     pub(crate) async fn run(&mut self, replicas: usize) {
         let arguments = self.arguments().await;
@@ -109,8 +133,9 @@ impl Installed {
         }
         let mut arguments: Vec<String> = container.args.unwrap();
         for argument in &mut arguments {
-            if argument.starts_with("--policy=") {
-                *argument = format!("--policy={}", folder.display());
+            if argument.starts_with("--policy=/") || argument.starts_with("--policy-fallback=/") {
+                let flag = argument.split('=').next().unwrap();
+                *argument = format!("{flag}={}", folder.display());
             }
         }
         arguments.extend(["--listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0"].map(str::to_owned));
