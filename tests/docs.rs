@@ -334,8 +334,9 @@ fn variables_exist() {
 
 #[tokio::test]
 async fn metrics_exist_and_are_all_told() {
-    let app = App::new(Settings::default(), Policy::load(&[]).unwrap());
-    // A metric with labels is shown once it was counted.
+    // A metric with labels is shown once it was counted, or once a rule has it.
+    let policy = root().join("examples/shadowed-rule/policy.yaml");
+    let app = App::new(Settings::default(), Policy::load(&[policy]).unwrap());
     let bad = HttpRequest::post("/mutate").body(Body::empty()).unwrap();
     router(&app).oneshot(bad).await.unwrap();
     app.saw_registration("label-router", Some(0));

@@ -489,7 +489,7 @@ async fn operations_show_what_is_served_and_no_secret() {
 
     let metrics = server.ops("/metrics").await.body;
     for line in [
-        "label_router_requests_total{outcome=\"routed\",rule=\"statefulset-parity\"} 1\n",
+        "label_router_requests_total{outcome=\"routed\",rule=\"statefulset-parity\",route=\"0\"} 1\n",
         "label_router_decision_duration_seconds_bucket{le=\"+Inf\"} 1\n",
         "label_router_decision_duration_seconds_count 1\n",
         "label_router_requests_in_flight 0\n",

@@ -123,9 +123,9 @@ impl<'a> Deciding<'a> {
                 continue;
             }
             match rule.mode {
-                Mode::Shadow => self.shadow(rule, &mut context, trace),
+                Mode::Shadow => self.shadow(at, &mut context, trace),
                 Mode::Enforce => {
-                    if let Some(rejection) = self.enforce(rule, &mut context, trace) {
+                    if let Some(rejection) = self.enforce(at, &mut context, trace) {
                         return self.finish(Some(rejection), None);
                     }
                     if !rule.continues {
@@ -216,11 +216,12 @@ impl<'a> Deciding<'a> {
         !daemon && rule.matching.holds(&self.pod, context)
     }
 
-    fn enforce<T: Trace>(&mut self, rule: &'a Rule, context: &mut Context<'a>, trace: &mut T) -> Option<Rejection> {
+    fn enforce<T: Trace>(&mut self, place: usize, context: &mut Context<'a>, trace: &mut T) -> Option<Rejection> {
+        let rule = &self.snapshot.rules[place];
         // What a rule did before it failed is undone where the Pod is let through.
         let before = rule.on_error.may_admit().then(|| self.draft.clone());
         let overridden = self.draft.overridden().len();
-        let Attempt { mut applied, failure } = attempt(rule, &self.pod, context, &mut self.draft, trace);
+        let Attempt { mut applied, failure } = attempt(rule, place, &self.pod, context, &mut self.draft, trace);
         match failure {
             None => {
                 for what in &self.draft.overridden()[overridden..] {
@@ -255,9 +256,10 @@ impl<'a> Deciding<'a> {
         None
     }
 
-    fn shadow<T: Trace>(&mut self, rule: &'a Rule, context: &mut Context<'a>, trace: &mut T) {
+    fn shadow<T: Trace>(&mut self, place: usize, context: &mut Context<'a>, trace: &mut T) {
+        let rule = &self.snapshot.rules[place];
         let mut draft = self.draft.clone();
-        let Attempt { mut applied, failure } = attempt(rule, &self.pod, context, &mut draft, trace);
+        let Attempt { mut applied, failure } = attempt(rule, place, &self.pod, context, &mut draft, trace);
         let mut shadowed = Shadowed {
             applied: applied.clone(),
             patch: Vec::new(),
@@ -489,6 +491,7 @@ fn shadowed_change(shadowed: &Shadowed, patch: &[PatchOperation]) -> String {
 /// Takes a Pod through a rule that matches it: ordinal, document, route, spread, placements.
 fn attempt<'a, T: Trace>(
     rule: &'a Rule,
+    place: usize,
     pod: &Pod<'a, 'a>,
     context: &mut Context<'a>,
     draft: &mut Draft<'a>,
@@ -496,6 +499,7 @@ fn attempt<'a, T: Trace>(
 ) -> Attempt {
     let mut applied = Applied {
         rule: rule.name.clone(),
+        place,
         route: None,
         ordinal: None,
         spread: None,

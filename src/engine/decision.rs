@@ -79,6 +79,9 @@ impl fmt::Display for Outcome {
 pub struct Applied {
     /// The rule's name.
     pub rule: Arc<str>,
+    /// The place of the rule in the policy, from 0: what counts by rule need not look for its name.
+    #[serde(skip)]
+    pub place: usize,
     /// The place of the route in the rule, from 0; none where the rule could not place the Pod and let it through.
     pub route: Option<usize>,
     /// The ordinal, where the rule looks at it.

@@ -22,6 +22,16 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause, for metrics.
+    pub const ALL: [Self; 6] = [
+        Self::MissingOrdinal,
+        Self::MissingDocument,
+        Self::InvalidDocument,
+        Self::MissingPath,
+        Self::InvalidValue,
+        Self::NoRoute,
+    ];
+
     /// The word used in policies, logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {

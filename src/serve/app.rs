@@ -54,9 +54,11 @@ impl App {
     /// An app that serves a policy.
     pub fn new(settings: Settings, policy: Policy) -> Arc<Self> {
         let metrics = Metrics::new();
+        let permits = settings.limits.concurrency.get().min(Semaphore::MAX_PERMITS);
+        metrics.limits_requests_to(permits);
         Arc::new(Self {
             serving: ArcSwap::from_pointee(prepare(policy, &metrics)),
-            permits: Semaphore::new(settings.limits.concurrency.get().min(Semaphore::MAX_PERMITS)),
+            permits: Semaphore::new(permits),
             metrics,
             settings,
             reloads: OnceLock::new(),
@@ -118,7 +120,10 @@ impl App {
         match self.permits.try_acquire() {
             Ok(permit) => Some(permit),
             // Fails only where the semaphore is closed, and nobody closes it.
-            Err(_) => self.permits.acquire().await.ok(),
+            Err(_) => {
+                let _waiting = self.metrics.waiting();
+                self.permits.acquire().await.ok()
+            }
         }
     }
 
@@ -226,7 +231,10 @@ mod tests {
         let mut waiting = std::pin::pin!(app.permit());
         let early = tokio::time::timeout(std::time::Duration::from_millis(20), &mut waiting).await;
         assert!(early.is_err(), "it waits");
+        assert!(app.metrics.render().contains("label_router_requests_waiting 1\n"));
         drop(held);
         assert!(waiting.await.is_some());
+        assert!(app.metrics.render().contains("label_router_requests_waiting 0\n"));
+        assert!(app.metrics.render().contains("label_router_requests_limit 1\n"));
     }
 }

@@ -11,14 +11,15 @@ use crate::engine::{Applied, Cause, Decision, Outcome, Request, Skip};
 const LONGEST: usize = 1024;
 
 /// The rule that decided; for a shadowed outcome, the rule that would have.
-pub(super) fn rule(decision: &Decision) -> Option<&str> {
+fn rule(decision: &Decision) -> Option<&str> {
     match &decision.rejection {
         Some(rejection) => rejection.rule.as_deref(),
         None => decisive(decision).map(|applied| applied.rule.as_ref()),
     }
 }
 
-fn decisive(decision: &Decision) -> Option<&Applied> {
+/// What decided, as the log and the metrics tell it.
+pub(super) fn decisive(decision: &Decision) -> Option<&Applied> {
     if decision
         .rejection
         .as_ref()
@@ -27,12 +28,13 @@ fn decisive(decision: &Decision) -> Option<&Applied> {
         // No rule decided.
         return None;
     }
-    decision.applied.last().or_else(|| {
+    if decision.outcome == Outcome::Shadowed {
         let mut shadowed = decision.shadowed.iter();
-        shadowed
+        return shadowed
             .find(|shadowed| shadowed.differs)
-            .map(|shadowed| &shadowed.applied)
-    })
+            .map(|shadowed| &shadowed.applied);
+    }
+    decision.applied.last()
 }
 
 pub(super) fn decided(request: &Request<'_>, decision: &Decision, duration: Duration) {

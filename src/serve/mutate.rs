@@ -113,7 +113,7 @@ fn decide(app: &App, text: &str, start: Instant) -> Result<Vec<u8>, String> {
     let reply = admission::encode(&request, &decision, serving.snapshot.generation());
     let duration = start.elapsed();
     app.metrics.observe(duration);
-    serving.requests.count(decision_log::rule(&decision), decision.outcome);
+    serving.requests.count(&decision);
     decision_log::decided(&request, &decision, duration);
     Ok(reply)
 }
