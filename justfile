@@ -48,6 +48,15 @@ deny:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
+# check the alerts by promtool, on what they should and should not fire
+monitoring-test:
+    tests/deploy/tools
+    PATH="${XDG_CACHE_HOME:-$HOME/.cache}/label-router/tools/bin:$PATH" cargo test --test monitoring -- --include-ignored
+
+# write the copies of deploy/monitoring anew: the PrometheusRule, and what the chart holds
+monitoring:
+    UPDATE_MONITORING=1 cargo test --quiet --test monitoring copies
+
 # render every overlay and the chart by their own tools, and check what comes of them
 deploy-test:
     tests/deploy/tools
@@ -92,7 +101,7 @@ quickstart:
 ci:
     #!/usr/bin/env bash
     set -euo pipefail
-    for task in quickstart test deploy-test lint core wasm deny doc bench-build cluster-test bench-cluster-smoke; do
+    for task in quickstart test deploy-test monitoring-test lint core wasm deny doc bench-build cluster-test bench-cluster-smoke; do
         SECONDS=0
         echo "just $task"
         just "$task"

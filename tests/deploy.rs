@@ -55,7 +55,7 @@ fn the_base_has_every_file_beside_it() {
 
 #[test]
 fn the_config_map_holds_the_default_policy() {
-    let map: ConfigMap = Manifests::base().the();
+    let map = Manifests::base().policy_map();
     let data = map.data.unwrap();
     assert_eq!(data.keys().collect::<Vec<_>>(), ["policy.yaml"]);
     assert!(
@@ -106,6 +106,8 @@ fn the_overlays_name_their_files() {
         let said = yaml(&file);
         let mut files = names_in(&kustomization);
         files.remove("kustomization.yaml");
+        // What prometheusrule.yaml is made of, for those who have no Prometheus operator.
+        files.remove("rules.yaml");
         let resources = said["resources"].as_array().into_iter().flatten().map(Value::as_str);
         let patches = said["patches"].as_array().into_iter().flatten();
         let patches = patches.map(|patch| patch["path"].as_str());
@@ -236,6 +238,8 @@ fn the_schema_of_the_values_takes_what_is_right_and_nothing_else() {
         json!({"service": {"ports": []}}),
         json!({"image": {"digest": "latest"}}),
         json!({"sinks": {"env": {"no-variable": "key"}}}),
+        json!({"monitoring": {"podMonitor": {"interval": 30}}}),
+        json!({"monitoring": {"enabled": true}}),
     ] {
         assert!(!validator.is_valid(&wrong), "the schema takes {wrong}");
     }
@@ -350,7 +354,7 @@ fn the_command_installs_a_policy_of_ones_own_elsewhere() {
     ]);
     manifests.hold_together();
     assert_eq!(manifests.namespace(), "platform");
-    let map: ConfigMap = manifests.the();
+    let map = manifests.policy_map();
     let policy = read("examples/zones-by-replica/policy.yaml");
     assert_eq!(map.data.unwrap(), BTreeMap::from([("policy.yaml".to_owned(), policy)]));
     let spec = manifests.deployment().spec;
@@ -407,6 +411,7 @@ fn the_chart_says_what_the_overlays_say() {
         ("chart/cert-manager", "overlays/cert-manager"),
         ("chart/existing-secret", "base"),
         ("chart/sts-webhook", "overlays/sts-webhook"),
+        ("chart/monitored", "tests/deploy/monitored"),
     ] {
         let ours = Manifests::rendered(kustomization).comparable();
         let theirs = Manifests::rendered(chart).comparable();
@@ -436,7 +441,7 @@ fn the_chart_says_what_the_overlays_say() {
 fn the_chart_carries_values_where_they_belong() {
     let everything = Manifests::rendered("chart/everything");
     let values = yaml("tests/deploy/values/everything.yaml");
-    let map: ConfigMap = everything.the();
+    let map = everything.policy_map();
     assert_eq!(
         map.data.unwrap()["policy.yaml"],
         values["policy"],
@@ -626,6 +631,9 @@ impl Manifests {
                 "NetworkPolicy" => drop(strict::<NetworkPolicy>(&name, object)),
                 "ResourceQuota" => drop(strict::<ResourceQuota>(&name, object)),
                 "MutatingWebhookConfiguration" => drop(strict::<MutatingWebhookConfiguration>(&name, object)),
+                "PodMonitor" | "PrometheusRule" => {
+                    assert_eq!(object["apiVersion"], "monitoring.coreos.com/v1", "{name}");
+                }
                 "Issuer" | "Certificate" => assert_eq!(object["apiVersion"], "cert-manager.io/v1", "{name}"),
                 other => panic!("{name}: nobody checks a {other}"),
             }
@@ -654,7 +662,7 @@ impl Manifests {
     }
 
     fn registration_asks_about_what_the_policy_gates(&self) {
-        let map: ConfigMap = self.the();
+        let map = self.policy_map();
         let text = serde_yaml::to_string(&map).unwrap();
         let file = self.name.clone();
         policy::load(&[PolicyText { file, text }]).unwrap_or_else(|problems| panic!("\n{problems}\n"));
@@ -740,6 +748,11 @@ impl Manifests {
         let selected = |selector: LabelSelector| all_of(selector.match_labels);
         all_of(service.selector);
         selected(deployment.selector);
+        for monitor in self.objects.iter().filter(|object| object["kind"] == "PodMonitor") {
+            let spec = &monitor["spec"];
+            selected(serde_json::from_value(spec["selector"].clone()).unwrap());
+            assert_eq!(spec["podMetricsEndpoints"][0]["port"], "ops");
+        }
         for budget in self.all::<PodDisruptionBudget>() {
             selected(budget.spec.unwrap().selector.unwrap());
         }
@@ -798,7 +811,7 @@ impl Manifests {
         let arguments = self.arguments();
         let policy = argument(&arguments, "--policy=").unwrap();
         let map = self.volume_at(&format!("{policy}/")).config_map.unwrap();
-        let policy: ConfigMap = self.the();
+        let policy = self.policy_map();
         assert_eq!(Some(map.name), policy.metadata.name, "{}", self.name);
         if self.self_managed() {
             let secret = argument(&arguments, "--tls-secret=").unwrap();
@@ -981,6 +994,13 @@ impl Manifests {
         let mut all = self.all::<T>();
         assert_eq!(all.len(), 1, "{}: {}", self.name, T::KIND);
         all.remove(0)
+    }
+
+    /// There may be another one, with the dashboard.
+    fn policy_map(&self) -> ConfigMap {
+        let mut maps = self.all::<ConfigMap>().into_iter();
+        maps.find(|map| map.data.as_ref().is_some_and(|data| data.contains_key("policy.yaml")))
+            .unwrap_or_else(|| panic!("{}: no ConfigMap holds a policy", self.name))
     }
 
     fn namespace(&self) -> String {

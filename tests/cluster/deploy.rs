@@ -86,11 +86,14 @@ fn rendered(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Without what belongs to cert-manager, which is not installed here.
+/// Without what belongs to cert-manager and to the Prometheus operator, which are not installed here.
 fn known(manifests: &str) -> String {
     let documents = manifests.split("\n---\n");
     let known: Vec<&str> = documents
-        .filter(|document| !document.contains("apiVersion: cert-manager.io/"))
+        .filter(|document| {
+            let absent = ["apiVersion: cert-manager.io/", "apiVersion: monitoring.coreos.com/"];
+            !absent.iter().any(|absent| document.contains(absent))
+        })
         .collect();
     known.join("\n---\n")
 }
