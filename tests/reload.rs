@@ -466,3 +466,72 @@ async fn certificates_renewed_under_load_lose_no_handshake() {
 async fn a_hundred_certificates_renewed_under_load_lose_no_handshake() {
     rotations(100).await;
 }
+
+/// A policy of a thousand rules, of which the last one is for the recorded Pod.
+fn thousand(number: usize) -> String {
+    let mut text =
+        "apiVersion: label-router/v1\nkind: RoutingPolicy\ngate: { label: ab-build-different }\nrules:\n".to_owned();
+    for rule in 0..1000 {
+        let name = if rule == 999 {
+            "web".to_owned()
+        } else {
+            format!("db-{rule}-{number}")
+        };
+        text.push_str(&format!(
+            "  - {{ name: r{rule}, match: {{ owner: {{ names: [{name}] }} }}, routes: [{{ nodeSelector: {{ pool: p{number} }} }}] }}\n"
+        ));
+    }
+    text
+}
+
+/// How long reviews take that one client sends for a while, sorted.
+async fn latencies(server: &Running, client: &reqwest::Client, how_long: Duration) -> Vec<Duration> {
+    let (start, url) = (Instant::now(), server.url("/mutate"));
+    let mut latencies = Vec::new();
+    while start.elapsed() < how_long {
+        let sent = Instant::now();
+        let request = client.post(&url).header("content-type", "application/json");
+        let answer = request.body(review(REVIEW)).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.unwrap();
+        latencies.push(sent.elapsed());
+        // A rollout, and no benchmark: the machine has room for a reload.
+        tokio::time::sleep(Duration::from_micros(500)).await;
+    }
+    latencies.sort_unstable();
+    latencies
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures, so that nothing else may run: just nightly"]
+async fn reloading_a_thousand_rules_delays_no_review() {
+    const ROUND: Duration = Duration::from_secs(4);
+    let (server, mounted) = with_policy(&thousand(0)).await;
+    let mounted = Arc::new(Mutex::new(mounted));
+    let p99 = |latencies: &[Duration]| latencies[latencies.len() * 99 / 100];
+    latencies(&server, &server.client, ROUND).await;
+    let (mut calm, mut busy) = (Vec::new(), Vec::new());
+    for round in 0..5 {
+        calm.push(p99(&latencies(&server, &server.client, ROUND).await));
+        let stop = Arc::new(AtomicBool::new(false));
+        let swapping = {
+            let (stop, mounted) = (Arc::clone(&stop), Arc::clone(&mounted));
+            std::thread::spawn(move || {
+                let mut number = round * 1000;
+                while !stop.load(Ordering::Relaxed) {
+                    number += 1;
+                    mounted.lock().unwrap().swap(&[("policy.yaml", &thousand(number))]);
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            })
+        };
+        busy.push(p99(&latencies(&server, &server.client, ROUND).await));
+        stop.store(true, Ordering::Relaxed);
+        swapping.join().unwrap();
+    }
+    calm.sort_unstable();
+    busy.sort_unstable();
+    let (calm, busy) = (calm[2], busy[2]);
+    println!("p99 of a review: {calm:?} without reloads, {busy:?} with one of 1,000 rules each second");
+    assert!(busy.as_secs_f64() <= calm.as_secs_f64() * 1.2, "{calm:?} and {busy:?}");
+}

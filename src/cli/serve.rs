@@ -71,6 +71,9 @@ pub(super) struct Serve {
     /// The oldest TLS version, 1.2 or 1.3 [default: 1.3]
     #[arg(long, value_name = "VERSION")]
     tls_min_version: Option<String>,
+    /// How long it goes on serving, not ready, once it was asked to stop [default: 5s in a cluster, 0s elsewhere]
+    #[arg(long, value_name = "DURATION")]
+    shutdown_delay: Option<String>,
     /// auto, text or json [default: auto]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
@@ -153,6 +156,7 @@ impl Serve {
             ("tls.service", one(&self.tls_service)),
             ("tls.registration", one(&self.tls_registration)),
             ("tls.minVersion", one(&self.tls_min_version)),
+            ("shutdown.delay", one(&self.shutdown_delay)),
             ("log.format", one(&self.log_format)),
             ("log.level", one(&self.log_level)),
         ];

@@ -75,7 +75,7 @@ impl fmt::Display for ClusterError {
         write!(formatter, "cannot {}: {}", self.what, self.cause())?;
         if self.is_forbidden() {
             formatter
-                .write_str(". The ServiceAccount lacks this right; deploy/overlays/self-managed/rbac.yaml grants it")?;
+                .write_str(". Whoever asks lacks this right; deploy/overlays/self-managed/rbac.yaml grants it to the ServiceAccount")?;
         }
         Ok(())
     }

@@ -345,6 +345,7 @@ impl Pointer {
                 | "namespace"
                 | "uid"
                 | "ownerReferences"
+                | "finalizers"
                 | "managedFields"
                 | "resourceVersion"
                 | "generation"
