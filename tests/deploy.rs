@@ -15,16 +15,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use k8s_openapi::Resource;
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, Namespace, PodSpec, ResourceQuota, Service, ServiceAccount, Volume,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use label_router::admission::registration::{Endpoint, POLICY_LABEL, validation};
 use label_router::policy::{self, PolicyText};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -128,7 +131,7 @@ fn the_overlays_name_their_files() {
 }
 
 #[test]
-fn a_certificate_of_its_own_needs_two_objects_by_name() {
+fn a_certificate_of_its_own_needs_three_objects_by_name() {
     let file = "deploy/overlays/self-managed/rbac.yaml";
     let objects = documents(file, &read(file));
     let rights = Manifests {
@@ -178,11 +181,14 @@ fn the_certificate_is_for_the_name_that_is_called() {
     certificates.are_known();
     let secret = base.volume_at("/etc/label-router/tls/tls.crt").secret.unwrap();
     let certificate = certificates.certificate_for(&base.dns_name(), &secret.secret_name.unwrap());
-    let patch = yaml("deploy/overlays/cert-manager/registration.yaml");
-    assert_eq!(
-        patch["metadata"]["annotations"]["cert-manager.io/inject-ca-from"],
-        format!("{}/{certificate}", base.namespace())
-    );
+    for file in ["registration.yaml", "validation.yaml"] {
+        let patch = yaml(&format!("deploy/overlays/cert-manager/{file}"));
+        assert_eq!(
+            patch["metadata"]["annotations"]["cert-manager.io/inject-ca-from"],
+            format!("{}/{certificate}", base.namespace()),
+            "{file}"
+        );
+    }
     let by_hand = format!("subjectAltName=DNS:{}", base.dns_name());
     assert!(read("deploy/README.md").contains(&by_hand));
 }
@@ -235,6 +241,9 @@ fn the_schema_of_the_values_takes_what_is_right_and_nothing_else() {
         json!({"registration": {"failurePolicy": "fail"}}),
         json!({"registration": {"timeoutSeconds": 60}}),
         json!({"registration": {"objectSelector": {"ab-build-different": "true"}}}),
+        json!({"validation": {"workloads": "reject"}}),
+        json!({"validation": {"failurePolicy": "Fail"}}),
+        json!({"policyFrom": "configMap"}),
         json!({"service": {"ports": []}}),
         json!({"image": {"digest": "latest"}}),
         json!({"sinks": {"env": {"no-variable": "key"}}}),
@@ -257,6 +266,18 @@ fn the_registration_outside_asks_the_same() {
         objects: documents(file, &read(file)),
     };
     outside.are_known();
+    let workloads = |manifests: &Manifests| {
+        let validation: ValidatingWebhookConfiguration = manifests.the();
+        let mut webhook = validation.webhooks.unwrap().pop().unwrap();
+        assert_eq!(webhook.client_config.ca_bundle, None);
+        // Its address, and a Pod of label-router's that would have to be left out, are what differs.
+        webhook.name.clear();
+        webhook.namespace_selector = None;
+        (std::mem::take(&mut webhook.client_config), webhook)
+    };
+    let ((called, asked), (_, wanted)) = (workloads(&outside), workloads(&Manifests::base()));
+    assert!(called.url.unwrap().ends_with("/validate"));
+    assert_eq!(asked, wanted);
     let (mut outside, mut base) = (outside.webhook(), Manifests::base().webhook());
     assert_eq!(outside.client_config.ca_bundle, None);
     assert!(outside.client_config.url.unwrap().ends_with("/mutate"));
@@ -277,10 +298,16 @@ fn the_registration_outside_asks_the_same() {
 #[test]
 fn what_argo_cd_is_told_is_about_the_registration() {
     let application = yaml("docs/snippets/argo-cd.yaml");
-    let ignored = &application["spec"]["ignoreDifferences"][0];
-    assert_eq!(ignored["kind"], MutatingWebhookConfiguration::KIND);
-    assert_eq!(ignored["group"], MutatingWebhookConfiguration::GROUP);
-    assert_eq!(ignored["name"], Manifests::base().registration_name());
+    let ignored = application["spec"]["ignoreDifferences"].as_array().unwrap();
+    let kinds: Vec<&Value> = ignored.iter().map(|ignored| &ignored["kind"]).collect();
+    assert_eq!(
+        kinds,
+        [MutatingWebhookConfiguration::KIND, ValidatingWebhookConfiguration::KIND]
+    );
+    for ignored in ignored {
+        assert_eq!(ignored["group"], MutatingWebhookConfiguration::GROUP);
+        assert_eq!(ignored["name"], Manifests::base().registration_name());
+    }
 }
 
 #[test]
@@ -377,8 +404,10 @@ fn a_part_of_it_is_what_changes_with_the_policy() {
             .map(|object| object["kind"].as_str().unwrap().to_owned())
             .collect()
     };
-    assert_eq!(kinds("--only=policy"), ["ConfigMap", "MutatingWebhookConfiguration"]);
-    assert_eq!(kinds("--only=registration"), ["MutatingWebhookConfiguration"]);
+    let registrations = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
+    assert_eq!(kinds("--only=registration"), registrations);
+    let [mutating, validating] = registrations;
+    assert_eq!(kinds("--only=policy"), ["ConfigMap", mutating, validating]);
 }
 
 #[test]
@@ -400,7 +429,7 @@ fn all_that_the_tools_make_holds_together() {
         manifests.hold_together();
         assert_eq!(&manifests.namespace(), namespace, "{name}");
     }
-    assert!(ways.len() > 9, "{ways:?}");
+    assert!(ways.len() > 12, "{ways:?}");
 }
 
 #[test]
@@ -411,7 +440,8 @@ fn the_chart_says_what_the_overlays_say() {
         ("chart/cert-manager", "overlays/cert-manager"),
         ("chart/existing-secret", "base"),
         ("chart/sts-webhook", "overlays/sts-webhook"),
-        ("chart/monitored", "tests/deploy/monitored"),
+        ("chart/monitored", "kustomizations/monitored"),
+        ("chart/follow-self-managed", "kustomizations/follow-self-managed"),
     ] {
         let ours = Manifests::rendered(kustomization).comparable();
         let theirs = Manifests::rendered(chart).comparable();
@@ -468,6 +498,7 @@ fn the_chart_carries_values_where_they_belong() {
             .iter()
             .all(|variable| variable["name"] != "LABEL_ROUTER_SHUTDOWN_PAUSE")
     );
+    assert!(everything.all::<ValidatingWebhookConfiguration>().is_empty());
     assert_eq!(pod["serviceAccountName"], "existing");
     assert!(everything.all::<ServiceAccount>().is_empty());
     assert_eq!(everything.webhook().failure_policy.as_deref(), Some("Ignore"));
@@ -485,10 +516,16 @@ fn the_chart_carries_values_where_they_belong() {
     assert_eq!(pod.dns_policy.as_deref(), Some("ClusterFirstWithHostNet"));
     assert!(host.all::<NetworkPolicy>().is_empty(), "it would not hold");
     let registration: MutatingWebhookConfiguration = host.the();
-    assert_eq!(
-        registration.metadata.labels.unwrap()["admissions.enforcer/disabled"],
-        "true"
-    );
+    let validation: ValidatingWebhookConfiguration = host.the();
+    for metadata in [registration.metadata, validation.metadata] {
+        assert_eq!(metadata.labels.unwrap()["admissions.enforcer/disabled"], "true");
+    }
+    let unplaceable = host.container().env.unwrap().into_iter();
+    let unplaceable: Vec<_> = unplaceable
+        .filter(|variable| variable.name == "LABEL_ROUTER_WORKLOADS_UNPLACEABLE")
+        .map(|variable| variable.value)
+        .collect();
+    assert_eq!(unplaceable, [Some("refuse".to_owned())]);
     let bundle = host.webhook().client_config.ca_bundle.unwrap();
     assert!(
         String::from_utf8(bundle.0)
@@ -519,6 +556,10 @@ fn helm_finds_nothing_wrong_with_the_chart() {
         ),
         ("policy=rules: []", "the policy has no gate"),
         ("policy=gate: label: tier", "policy cannot be read"),
+        (
+            "registration.objectSelector.matchExpressions[0].operator=Equals",
+            "there is no operator Equals",
+        ),
     ] {
         let output = Command::new("helm")
             .args(["template", "deploy/chart/label-router", "--set", wrong])
@@ -606,6 +647,7 @@ impl Manifests {
         self.are_in_one_namespace();
         self.registration_asks_about_what_the_policy_gates();
         self.registration_is_one_that_the_api_server_takes();
+        self.whoever_applies_is_told();
         self.ports_lead_to_the_server();
         self.what_the_server_reads_is_there();
         self.the_server_may_do_little();
@@ -634,6 +676,7 @@ impl Manifests {
                 "PodMonitor" | "PrometheusRule" => {
                     assert_eq!(object["apiVersion"], "monitoring.coreos.com/v1", "{name}");
                 }
+                "ValidatingWebhookConfiguration" => drop(strict::<ValidatingWebhookConfiguration>(&name, object)),
                 "Issuer" | "Certificate" => assert_eq!(object["apiVersion"], "cert-manager.io/v1", "{name}"),
                 other => panic!("{name}: nobody checks a {other}"),
             }
@@ -646,6 +689,7 @@ impl Manifests {
             "ClusterRole",
             "ClusterRoleBinding",
             "MutatingWebhookConfiguration",
+            "ValidatingWebhookConfiguration",
         ];
         for object in &self.objects {
             let kind = object["kind"].as_str().unwrap();
@@ -723,6 +767,49 @@ impl Manifests {
                 self.name
             );
         }
+    }
+
+    /// What is asked about policies and workloads is what the policy needs, of the Service and the namespaces of the other
+    /// registration. Only a set of values that asks for it has none.
+    fn whoever_applies_is_told(&self) {
+        let map: ConfigMap = self.the();
+        let (label, value) = POLICY_LABEL;
+        assert_eq!(map.metadata.labels.as_ref().unwrap()[label], value, "{}", self.name);
+        if self.name == "chart/everything" {
+            return;
+        }
+        let file = self.name.clone();
+        let text = serde_yaml::to_string(&map).unwrap();
+        let snapshot = policy::load(&[PolicyText { file, text }]).unwrap().snapshot;
+        let asks = self.webhook();
+        let endpoint = Endpoint {
+            registration: self.registration_name(),
+            namespace: self.namespace(),
+            service: self.service_name(),
+            port: asks.client_config.service.as_ref().unwrap().port.unwrap(),
+        };
+        let mut wanted = validation(&snapshot, &endpoint).webhooks.unwrap();
+        for webhook in &mut wanted {
+            webhook
+                .client_config
+                .ca_bundle
+                .clone_from(&asks.client_config.ca_bundle);
+        }
+        wanted[1].namespace_selector.clone_from(&asks.namespace_selector);
+        let shipped: ValidatingWebhookConfiguration = self.the();
+        assert_eq!(shipped.metadata.name, Some(endpoint.registration), "{}", self.name);
+        let registration: MutatingWebhookConfiguration = self.the();
+        assert_eq!(
+            shipped.metadata.annotations, registration.metadata.annotations,
+            "{}",
+            self.name
+        );
+        assert_eq!(
+            serde_json::to_value(shipped.webhooks.unwrap()).unwrap(),
+            serde_json::to_value(&wanted).unwrap(),
+            "{}",
+            self.name
+        );
     }
 
     /// From the API server to the process.
@@ -809,10 +896,18 @@ impl Manifests {
 
     fn what_the_server_reads_is_there(&self) {
         let arguments = self.arguments();
-        let policy = argument(&arguments, "--policy=").unwrap();
-        let map = self.volume_at(&format!("{policy}/")).config_map.unwrap();
         let policy = self.policy_map();
-        assert_eq!(Some(map.name), policy.metadata.name, "{}", self.name);
+        let named = policy.metadata.name.unwrap();
+        let mounted = match argument(&arguments, "--policy=").unwrap() {
+            followed if self.follows() => {
+                assert_eq!(followed, format!("configmap://{}/{named}", self.namespace()));
+                self.allow_to_follow(&named);
+                argument(&arguments, "--policy-fallback=").unwrap()
+            }
+            mounted => mounted,
+        };
+        let map = self.volume_at(&format!("{mounted}/")).config_map.unwrap();
+        assert_eq!(map.name, named, "{}", self.name);
         if self.self_managed() {
             let secret = argument(&arguments, "--tls-secret=").unwrap();
             assert_eq!(
@@ -860,12 +955,14 @@ impl Manifests {
         let pod = self.pod();
         assert_eq!(
             pod.automount_service_account_token,
-            Some(self.self_managed()),
+            Some(self.self_managed() || self.follows()),
             "{}",
             self.name
         );
-        let rights = self.all::<Role>().len() + self.all::<ClusterRole>().len();
-        assert_eq!(rights, if self.self_managed() { 2 } else { 0 }, "{}", self.name);
+        let rights = [self.all::<Role>().len(), self.all::<ClusterRole>().len()];
+        let of_certificates = usize::from(self.self_managed());
+        let of_policy = usize::from(self.follows());
+        assert_eq!(rights, [of_certificates + of_policy, of_certificates], "{}", self.name);
         for account in self.all::<ServiceAccount>() {
             assert_eq!(account.metadata.name, pod.service_account_name);
             assert_eq!(account.automount_service_account_token, Some(false));
@@ -915,20 +1012,13 @@ impl Manifests {
         }
     }
 
-    /// One Secret and one registration, by name, for one ServiceAccount.
+    /// One Secret and two registrations, by name, for one ServiceAccount.
     fn allow_only(&self, secret: &str, registration: &str, account: Option<&str>) {
-        let rule = |group: &str, resource: &str, name: &str, verbs: &[&str]| PolicyRule {
-            api_groups: Some(vec![group.to_owned()]),
-            resources: Some(vec![resource.to_owned()]),
-            resource_names: Some(vec![name.to_owned()]),
-            verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
-            ..PolicyRule::default()
-        };
-        let [role] = self.all::<Role>().try_into().unwrap();
+        let role = self.role_about("secrets");
         let verbs = ["get", "list", "watch", "create", "update", "patch"];
         assert_eq!(
-            role.rules.unwrap(),
-            [rule("", "secrets", secret, &verbs)],
+            role.rules.clone().unwrap(),
+            [rule("", "secrets", Some(secret), &verbs)],
             "{}",
             self.name
         );
@@ -937,22 +1027,52 @@ impl Manifests {
         let group = "admissionregistration.k8s.io";
         assert_eq!(
             cluster_role.rules.unwrap(),
-            [rule(group, "mutatingwebhookconfigurations", registration, &verbs)],
+            ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"].map(|registrations| rule(
+                group,
+                registrations,
+                Some(registration),
+                &verbs
+            )),
             "{}: a registration that is deleted stays deleted",
             self.name
         );
-        let [binding] = self.all::<RoleBinding>().try_into().unwrap();
+        self.is_bound(&role, account);
         let [cluster_binding] = self.all::<ClusterRoleBinding>().try_into().unwrap();
-        assert_eq!(Some(binding.role_ref.name), role.metadata.name);
         assert_eq!(Some(cluster_binding.role_ref.name), cluster_role.metadata.name);
-        for subjects in [binding.subjects, cluster_binding.subjects] {
-            let [subject] = subjects.unwrap().try_into().unwrap();
-            assert_eq!(
-                (subject.kind.as_str(), Some(subject.name.as_str())),
-                ("ServiceAccount", account)
-            );
-            assert_eq!(subject.namespace, role.metadata.namespace);
-        }
+        is_for(cluster_binding.subjects.unwrap(), account, &role);
+    }
+
+    /// To read one ConfigMap, and to write Events, for the same.
+    fn allow_to_follow(&self, map: &str) {
+        let role = self.role_about("configmaps");
+        assert_eq!(
+            role.rules.clone().unwrap(),
+            [
+                rule("", "configmaps", Some(map), &["get", "list", "watch"]),
+                rule("events.k8s.io", "events", None, &["create", "patch"]),
+            ],
+            "{}",
+            self.name
+        );
+        self.is_bound(&role, self.pod().service_account_name.as_deref());
+    }
+
+    fn role_about(&self, resource: &str) -> Role {
+        let is_about = |role: &Role| {
+            let rules = role.rules.iter().flatten();
+            rules
+                .flat_map(|rule| rule.resources.iter().flatten())
+                .any(|about| about == resource)
+        };
+        let roles: Vec<Role> = self.all().into_iter().filter(is_about).collect();
+        let [role] = roles.try_into().unwrap();
+        role
+    }
+
+    fn is_bound(&self, role: &Role, account: Option<&str>) {
+        let mut bindings = self.all::<RoleBinding>().into_iter();
+        let binding = bindings.find(|binding| Some(&binding.role_ref.name) == role.metadata.name.as_ref());
+        is_for(binding.unwrap().subjects.unwrap(), account, role);
     }
 
     /// The name of the Certificate that puts `secret` there, which is valid for `host`.
@@ -1047,6 +1167,12 @@ impl Manifests {
         self.arguments().iter().any(|argument| argument == "--tls-self-managed")
     }
 
+    fn follows(&self) -> bool {
+        argument(&self.arguments(), "--policy=")
+            .unwrap()
+            .starts_with("configmap://")
+    }
+
     /// The volume that a file comes from.
     fn volume_at(&self, path: &str) -> Volume {
         let mounts = self.container().volume_mounts.unwrap();
@@ -1058,6 +1184,26 @@ impl Manifests {
         let mut volumes = self.pod().volumes.unwrap().into_iter();
         volumes.find(|volume| volume.name == mount.name).unwrap()
     }
+}
+
+fn rule(group: &str, resource: &str, name: Option<&str>, verbs: &[&str]) -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        resource_names: name.map(|name| vec![name.to_owned()]),
+        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+        ..PolicyRule::default()
+    }
+}
+
+/// One ServiceAccount, in the namespace of the Role.
+fn is_for(subjects: Vec<Subject>, account: Option<&str>, role: &Role) {
+    let [subject] = subjects.try_into().unwrap();
+    assert_eq!(
+        (subject.kind.as_str(), Some(subject.name.as_str())),
+        ("ServiceAccount", account)
+    );
+    assert_eq!(subject.namespace, role.metadata.namespace);
 }
 
 /// Takes out what Helm adds by its conventions, and puts lists of named things into the order of their names.

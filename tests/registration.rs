@@ -9,8 +9,10 @@
 use std::fs;
 use std::path::Path;
 
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
-use label_router::admission::registration::{Endpoint, gaps, registration};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, ValidatingWebhook, ValidatingWebhookConfiguration,
+};
+use label_router::admission::registration::{Endpoint, gaps, registration, validation};
 use label_router::engine::Snapshot;
 use label_router::policy::{self, PolicyText};
 use serde_json::{Value, json};
@@ -44,6 +46,20 @@ fn needed(snapshot: &Snapshot) -> MutatingWebhook {
     webhook
 }
 
+/// The webhook about workloads; the one about policies is the same for all.
+fn looked_at(snapshot: &Snapshot) -> ValidatingWebhook {
+    let webhooks = validation(snapshot, &Endpoint::default()).webhooks.unwrap();
+    let [_, workloads] = webhooks.try_into().unwrap();
+    workloads
+}
+
+/// The condition for the gate.
+fn gated(workloads: &ValidatingWebhook) -> &str {
+    let conditions = workloads.match_conditions.as_ref().unwrap();
+    assert_eq!((conditions.len(), conditions[0].name.as_str()), (2, "gated"));
+    &conditions[0].expression
+}
+
 fn json_of(value: &impl serde::Serialize) -> Value {
     serde_json::to_value(value).unwrap()
 }
@@ -58,6 +74,91 @@ fn the_default_policy_needs_what_is_shipped() {
         json_of(&shipped)
     );
     assert_eq!(gaps(&shipped, &snapshot, &Endpoint::default()), [""; 0]);
+}
+
+#[test]
+fn the_default_policy_has_looked_at_what_is_shipped() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/base/validation.yaml");
+    let shipped: ValidatingWebhookConfiguration = serde_yaml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(
+        json_of(&validation(&snapshot(policy::DEFAULT), &Endpoint::default())),
+        json_of(&shipped)
+    );
+}
+
+#[test]
+fn workloads_are_looked_at_by_the_gates_of_their_templates() {
+    let several = looked_at(&of(
+        "gate: { label: example.com/a, values: [y, x] }",
+        &["", "gate: { label: example.com/b },"],
+    ));
+    assert_eq!(
+        gated(&several),
+        "has(object.spec.template.metadata.labels) && ('example.com/a' in object.spec.template.metadata.labels && \
+         object.spec.template.metadata.labels['example.com/a'] in ['x', 'y'] || \
+         'example.com/b' in object.spec.template.metadata.labels)"
+    );
+    assert_eq!(several.object_selector, None, "the label is not on the workload itself");
+    let any = looked_at(&of("gate: { label: routed }", &[""]));
+    assert_eq!(
+        gated(&any),
+        "has(object.spec.template.metadata.labels) && ('routed' in object.spec.template.metadata.labels)"
+    );
+}
+
+#[test]
+fn workloads_are_looked_at_in_the_namespaces_of_their_pods() {
+    for (unmatched, namespaces) in [
+        ("admit", "[prod, test]"),
+        ("admit", "[\"test-*\"]"),
+        ("reject", "[prod]"),
+    ] {
+        let policy = of(
+            &format!("gate: {{ label: routed }}\nunmatched: {unmatched}"),
+            &[&format!("match: {{ namespaces: {namespaces} }},")],
+        );
+        assert_eq!(
+            looked_at(&policy).namespace_selector,
+            needed(&policy).namespace_selector,
+            "{unmatched} {namespaces}"
+        );
+    }
+}
+
+#[test]
+fn what_is_only_looked_at_waits_for_nobody_wherever_it_runs() {
+    let endpoint = Endpoint {
+        registration: "routing".to_owned(),
+        namespace: "platform".to_owned(),
+        service: "routing-service".to_owned(),
+        port: 8443,
+    };
+    let all = validation(&snapshot(policy::DEFAULT), &endpoint);
+    assert_eq!(all.metadata.name.as_deref(), Some("routing"));
+    let webhooks = all.webhooks.unwrap();
+    let names: Vec<&str> = webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "policies.routing-service.platform.svc",
+            "workloads.routing-service.platform.svc"
+        ]
+    );
+    for webhook in &webhooks {
+        assert_eq!(webhook.failure_policy.as_deref(), Some("Ignore"));
+        assert_eq!(webhook.side_effects, "None");
+        assert_eq!(
+            json_of(&webhook.client_config),
+            json!({ "service": {
+                "namespace": "platform", "name": "routing-service", "path": "/validate", "port": 8443,
+            } })
+        );
+    }
+    assert_eq!(
+        json_of(&webhooks[0].namespace_selector),
+        json!({ "matchLabels": { "kubernetes.io/metadata.name": "platform" } }),
+        "the policy is where label-router is"
+    );
 }
 
 #[test]

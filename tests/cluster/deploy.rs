@@ -172,8 +172,9 @@ struct Original(&'static Cluster);
 
 impl Drop for Original {
     fn drop(&mut self) {
-        self.0
-            .kubectl(&["delete", "mutatingwebhookconfiguration", "sts-webhook"]);
+        for registration in ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"] {
+            self.0.kubectl(&["delete", registration, "sts-webhook"]);
+        }
         self.0
             .kubectl(&["delete", "namespace", "custom-system", "--wait=false"]);
     }

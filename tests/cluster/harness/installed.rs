@@ -57,7 +57,9 @@ impl Installed {
     /// One replica that follows the ConfigMap by the Kubernetes API, with the rights of the component for that.
     pub(crate) async fn following(cluster: &'static Cluster) -> Self {
         let mut installed = Self::apply(cluster).await;
-        cluster.kubectl(&["apply", "-k", "tests/cluster/following"]).success();
+        cluster
+            .kubectl(&["apply", "-k", "tests/deploy/kustomizations/follow-self-managed"])
+            .success();
         installed.run(1).await;
         installed
     }
@@ -203,6 +205,12 @@ impl Drop for Installed {
             [
                 "delete",
                 "mutatingwebhookconfiguration",
+                REGISTRATION,
+                "--ignore-not-found",
+            ],
+            [
+                "delete",
+                "validatingwebhookconfiguration",
                 REGISTRATION,
                 "--ignore-not-found",
             ],

@@ -47,6 +47,85 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{- /* The ConfigMap as the server is told of it. */}}
+{{- define "label-router.policyMap" -}}
+{{- printf "configmap://%s/%s-policy" .Release.Namespace (include "label-router.fullname" .) -}}
+{{- end -}}
+
+{{- /* Labels and annotations of both registrations, but for Helm's own labels. */}}
+{{- define "label-router.registrationMetadata" -}}
+{{- $annotations := dict -}}
+{{- if eq .Values.certificates.mode "certManager" -}}
+{{- $annotations = dict "cert-manager.io/inject-ca-from" (printf "%s/%s" .Release.Namespace (include "label-router.fullname" .)) -}}
+{{- end -}}
+{{- $annotations = merge (dict) .Values.registration.annotations $annotations -}}
+labels:
+  {{- include "label-router.labels" . | nindent 2 }}
+  {{- with .Values.registration.labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- /* What a registration calls at a path of the server. */}}
+{{- define "label-router.clientConfig" -}}
+{{- $root := .root -}}
+{{- with $root.Values -}}
+{{- if and (eq .certificates.mode "existingSecret") .certificates.existingSecret.ca -}}
+caBundle: {{ .certificates.existingSecret.ca | b64enc }}
+{{ else -}}
+# caBundle is left out: whoever makes the certificate writes it. Were it here, even empty, an upgrade would take away what
+# stands there.
+{{ end -}}
+service:
+  namespace: {{ $root.Release.Namespace }}
+  name: {{ include "label-router.fullname" $root }}
+  path: {{ $.path }}
+  port: {{ first .service.ports | int }}
+{{- end -}}
+{{- end -}}
+
+{{- /* Which namespaces the API server asks about: not those that a cluster needs to start, label-router's own among them. */}}
+{{- define "label-router.namespaceSelector" -}}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: NotIn
+    values:
+      {{- append .Values.registration.excludedNamespaces .Release.Namespace | uniq | toYaml | nindent 6 }}
+  {{- with .Values.registration.namespaceMatchExpressions }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{- /* The objectSelector as a CEL expression about a workload's Pod template, where no selector looks. */}}
+{{- define "label-router.gated" -}}
+{{- $labels := "object.spec.template.metadata.labels" -}}
+{{- $selector := include "label-router.objectSelector" . | fromYaml -}}
+{{- $all := list -}}
+{{- range $key, $value := $selector.matchLabels -}}
+{{- $all = append $all (printf "'%s' in %s && %s['%s'] in ['%s']" $key $labels $labels $key $value) -}}
+{{- end -}}
+{{- range $selector.matchExpressions -}}
+{{- $there := printf "'%s' in %s" .key $labels -}}
+{{- $listed := printf "%s && %s['%s'] in ['%s']" $there $labels .key (default list .values | sortAlpha | join "', '") -}}
+{{- if eq .operator "Exists" -}}
+{{- $all = append $all $there -}}
+{{- else if eq .operator "DoesNotExist" -}}
+{{- $all = append $all (printf "!(%s)" $there) -}}
+{{- else if eq .operator "In" -}}
+{{- $all = append $all $listed -}}
+{{- else if eq .operator "NotIn" -}}
+{{- $all = append $all (printf "!(%s)" $listed) -}}
+{{- else -}}
+{{- fail (printf "registration.objectSelector: there is no operator %v; there are In, NotIn, Exists and DoesNotExist" .operator) -}}
+{{- end -}}
+{{- end -}}
+{{- printf "has(%s) && (%s)" $labels (join " && " $all) -}}
+{{- end -}}
+
 {{- /* Which Pods the API server asks about: what the values say, or what the policy's gate says. One selector cannot say that
 one label or another has to be there. */}}
 {{- define "label-router.objectSelector" -}}
