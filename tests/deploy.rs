@@ -772,7 +772,7 @@ impl Manifests {
     /// What is asked about policies and workloads is what the policy needs, of the Service and the namespaces of the other
     /// registration. Only a set of values that asks for it has none.
     fn whoever_applies_is_told(&self) {
-        let map: ConfigMap = self.the();
+        let map = self.policy_map();
         let (label, value) = POLICY_LABEL;
         assert_eq!(map.metadata.labels.as_ref().unwrap()[label], value, "{}", self.name);
         if self.name == "chart/everything" {
