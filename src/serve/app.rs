@@ -19,7 +19,7 @@ use super::reload::{Asked, Refusal, Reloaded};
 use super::settings::Settings;
 use super::{mutate, ops, validate};
 use crate::admission;
-use crate::admission::registration::{Endpoint, PATH, VALIDATION_PATH};
+use crate::admission::registration::{Endpoint, PATH, VALIDATION_PATH, gaps};
 use crate::engine::Snapshot;
 
 /// One generation of the policy, with all that a request needs of it. A request takes it once, so that a reload changes no
@@ -104,6 +104,22 @@ impl App {
 
     pub(super) fn live_registration(&self) -> Option<Arc<(Arc<MutatingWebhookConfiguration>, Endpoint)>> {
         self.registration.load_full()
+    }
+
+    /// Measures again how many rules the registration leaves out, where it is followed: after a change of it, or of the
+    /// policy. The sentences are for the log.
+    pub(super) fn measure_gaps(&self) -> Vec<String> {
+        let Some(seen) = self.registration.load_full() else {
+            return Vec::new();
+        };
+        let (live, endpoint) = seen.as_ref();
+        let missed = gaps(live, &self.serving().snapshot, endpoint);
+        self.saw_registration(&endpoint.registration, Some(missed.len()));
+        missed
+    }
+
+    pub(super) fn forget_registration(&self) {
+        self.registration.store(None);
     }
 
     /// What is known of the registration from now on: how many rules it leaves out, or none where it is not there.

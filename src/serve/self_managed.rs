@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant, sleep};
 use super::app::App;
 use super::settings::{TlsSettings, choices};
 use super::tls::{Identity, Shown};
-use crate::admission::registration::{Endpoint, gaps};
+use crate::admission::registration::Endpoint;
 use crate::cluster;
 use crate::source::self_managed::{Registration, SelfManaged, SelfManagedError, State};
 
@@ -101,8 +101,7 @@ impl Followed {
             match &state.registration {
                 Registration::Live(live) => {
                     app.sees(Arc::clone(live), self.endpoint.clone());
-                    let missed = gaps(live, &app.serving().snapshot, &self.endpoint);
-                    app.saw_registration(name, Some(missed.len()));
+                    let missed = app.measure_gaps();
                     if missed != told {
                         for gap in &missed {
                             tracing::warn!(registration = name, "{gap}");
@@ -110,7 +109,10 @@ impl Followed {
                         told = missed;
                     }
                 }
-                Registration::Absent => app.saw_registration(name, None),
+                Registration::Absent => {
+                    app.forget_registration();
+                    app.saw_registration(name, None);
+                }
                 Registration::Unknown(_) => app.metrics.registration_is_unknown(name),
             }
             if self.states.changed().await.is_err() {

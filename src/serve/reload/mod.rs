@@ -171,6 +171,9 @@ impl Reloading {
                     );
                 }
                 self.app.swap(policy);
+                for gap in self.app.measure_gaps() {
+                    tracing::warn!("{gap}");
+                }
                 tracing::info!(generation, before, files, "another policy is served from now on");
                 Reloaded::Loaded { generation }
             }
