@@ -1,8 +1,8 @@
 //! Events, for those who look at an object and wonder.
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client, Resource};
 
 use super::ClusterError;
 
@@ -21,13 +21,13 @@ pub async fn warn_about_config_map(
         controller: "label-router".to_owned(),
         instance: None,
     };
-    let about = ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("ConfigMap".to_owned()),
-        namespace: Some(namespace.to_owned()),
-        name: Some(name.to_owned()),
-        ..ObjectReference::default()
-    };
+    let what = || format!("tell an Event about the ConfigMap {namespace}/{name}");
+    // With its UID, by which `kubectl describe` finds its Events.
+    let about = Api::<ConfigMap>::namespaced(client.clone(), namespace)
+        .get(name)
+        .await
+        .map_err(|error| ClusterError::new(what(), error))?
+        .object_ref(&());
     let note = if note.len() > LONGEST {
         let end = (0..LONGEST - 4)
             .rev()
@@ -47,5 +47,5 @@ pub async fn warn_about_config_map(
     Recorder::new(client.clone(), reporter)
         .publish(&event, &about)
         .await
-        .map_err(|error| ClusterError::new(format!("tell an Event about the ConfigMap {namespace}/{name}"), error))
+        .map_err(|error| ClusterError::new(what(), error))
 }
