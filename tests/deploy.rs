@@ -496,7 +496,7 @@ fn the_chart_carries_values_where_they_belong() {
     assert!(
         variables
             .iter()
-            .all(|variable| variable["name"] != "LABEL_ROUTER_SHUTDOWN_PAUSE")
+            .all(|variable| variable["name"] != "LABEL_ROUTER_SHUTDOWN_DELAY")
     );
     assert!(everything.all::<ValidatingWebhookConfiguration>().is_empty());
     assert_eq!(pod["serviceAccountName"], "existing");
@@ -990,14 +990,14 @@ impl Manifests {
         let environment = container.env.unwrap_or_default();
         let own = environment
             .into_iter()
-            .find(|variable| variable.name == "LABEL_ROUTER_SHUTDOWN_PAUSE");
+            .find(|variable| variable.name == "LABEL_ROUTER_SHUTDOWN_DELAY");
         assert_eq!(
             own.and_then(|variable| variable.value).as_deref(),
-            sleep.as_ref().map(|_| "0s"),
-            "{}: two pauses, or none",
+            sleep.as_ref().map(|_| "2s"),
+            "{}: two long pauses, or none",
             self.name
         );
-        let (pause, drain) = (sleep.map_or(5, |sleep| sleep.seconds), 20);
+        let (pause, drain) = (sleep.map_or(5, |sleep| sleep.seconds + 2), 20);
         let grace = self.pod().termination_grace_period_seconds.unwrap();
         assert!(grace > pause + drain, "{}: {grace} s", self.name);
     }

@@ -477,9 +477,10 @@ fn thousand(number: usize) -> String {
         } else {
             format!("db-{rule}-{number}")
         };
-        text.push_str(&format!(
+        let line = format!(
             "  - {{ name: r{rule}, match: {{ owner: {{ names: [{name}] }} }}, routes: [{{ nodeSelector: {{ pool: p{number} }} }}] }}\n"
-        ));
+        );
+        text.push_str(&line);
     }
     text
 }

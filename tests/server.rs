@@ -415,7 +415,7 @@ async fn tls_and_http_versions() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_finishes_what_has_begun() {
-    let running = Running::start(|settings| settings.shutdown.pause = Duration::from_millis(600)).await;
+    let running = Running::start(|settings| settings.shutdown.delay = Duration::from_millis(600)).await;
     let (address, pem) = (running.server.address(), running.certificate.pem.clone());
     let ready = running.ops("/readyz").await;
     assert_eq!(ready.status, 200, "{}", ready.body);

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
@@ -149,6 +150,16 @@ impl App {
 
     pub(super) fn now_stopping(&self) {
         self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Marks the last answer of a connection, once it is stopping: a client that keeps its connection goes over to another
+    /// replica with the next request, instead of sending it just when this one closes the connection.
+    pub(super) fn last_of_its_connection(&self, response: &mut Response) {
+        if self.stopping.load(Ordering::Acquire) {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
     }
 
     /// What is missing before requests should be sent here.

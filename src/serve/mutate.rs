@@ -34,14 +34,16 @@ impl NoReview {
 
 pub(super) async fn mutate(State(app): State<Arc<App>>, request: Request) -> Response {
     let _in_flight = app.metrics.in_flight();
-    match answer(&app, request).await {
+    let mut response = match answer(&app, request).await {
         Ok(review) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], review).into_response(),
         Err(NoReview { status, message }) => {
             app.metrics.bad_review(status.as_u16());
             decision_log::bad_review(status.as_u16(), None, &message);
             (status, message + "\n").into_response()
         }
-    }
+    };
+    app.last_of_its_connection(&mut response);
+    response
 }
 
 /// The body of a request, and the room that it takes until it is answered.

@@ -158,12 +158,12 @@ impl Server {
         Ok(())
     }
 
-    /// Stops: not ready at once, no new connections after the pause, the end when running requests are done or the drain
+    /// Stops: not ready at once, no new connections after the delay, the end when running requests are done or the drain
     /// limit is over.
     pub async fn shut_down(mut self) {
         self.app.now_stopping();
         let shutdown = &self.app.settings.shutdown;
-        tokio::time::sleep(shutdown.pause).await;
+        tokio::time::sleep(shutdown.delay).await;
         self.handle.graceful_shutdown(Some(shutdown.drain));
         self.watchers.abort_all();
         if let Ok(Err(error)) = self.listener.await {

@@ -18,13 +18,15 @@ use crate::preview::{self, Workload};
 use crate::source::is_yaml;
 
 pub(super) async fn validate(State(app): State<Arc<App>>, request: Request) -> Response {
-    match answer(&app, request).await {
+    let mut response = match answer(&app, request).await {
         Ok(review) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], review).into_response(),
         Err(NoReview { status, message }) => {
             app.metrics.bad_review(status.as_u16());
             (status, message + "\n").into_response()
         }
-    }
+    };
+    app.last_of_its_connection(&mut response);
+    response
 }
 
 async fn answer(app: &Arc<App>, request: Request) -> Result<Vec<u8>, NoReview> {

@@ -45,7 +45,7 @@ pub const NAMES: &[&str] = &[
     "reload.remote",
     "workloads.unplaceable",
     "workloads.replicas",
-    "shutdown.pause",
+    "shutdown.delay",
     "shutdown.drain",
 ];
 
@@ -197,7 +197,7 @@ pub struct ShutdownSettings {
     /// How long it goes on serving, not ready, before it stops taking connections: a cluster needs seconds to learn that an
     /// endpoint is gone.
     #[serde(with = "leaf")]
-    pub pause: Duration,
+    pub delay: Duration,
     /// How long running requests then have.
     #[serde(with = "leaf")]
     pub drain: Duration,
@@ -232,7 +232,7 @@ impl Settings {
                 replicas: NonZeroUsize::MIN.saturating_add(199),
             },
             shutdown: ShutdownSettings {
-                pause: Duration::from_secs(if in_cluster { 5 } else { 0 }),
+                delay: Duration::from_secs(if in_cluster { 5 } else { 0 }),
                 drain: Duration::from_secs(20),
             },
             in_cluster,
@@ -460,7 +460,7 @@ mod tests {
         assert_eq!(settings.policy, [PathBuf::from("a.yaml"), PathBuf::from("b")]);
         assert_eq!(settings.log.level, LogLevel::Info, "an empty variable is none");
         assert_eq!(settings.timeouts, Settings::default().timeouts, "the default stays");
-        assert_eq!(settings.shutdown.pause, Duration::from_secs(5), "in a cluster");
+        assert_eq!(settings.shutdown.delay, Duration::from_secs(5), "in a cluster");
     }
 
     /// What Kubernetes puts into the environment for a Service must not even be looked at.
