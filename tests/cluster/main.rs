@@ -10,6 +10,7 @@
     reason = "tests read files, and a failure should stop them"
 )]
 
+mod applied;
 #[path = "../support/cases.rs"]
 mod cases;
 mod certificates;
@@ -116,6 +117,8 @@ fn main() -> ExitCode {
         deploy::every_way_is_one_that_the_api_server_takes,
         deploy::what_the_command_prints_installs_it,
         deploy::the_names_of_sts_webhook_lead_here,
+        applied::a_wrong_policy_is_refused_and_an_unplaceable_workload_is_warned_about,
+        applied::the_component_has_the_config_map_followed,
         certificates::replicas_that_start_together_share_one_certificate,
         certificates::an_emptied_ca_bundle_is_written_again,
         certificates::a_deleted_secret_is_written_again_with_the_same_ca,
