@@ -118,7 +118,8 @@ fn main() -> ExitCode {
         deploy::what_the_command_prints_installs_it,
         deploy::the_names_of_sts_webhook_lead_here,
         applied::a_wrong_policy_is_refused_and_an_unplaceable_workload_is_warned_about,
-        applied::the_component_has_the_config_map_followed,
+        applied::a_bad_edit_is_refused_by_kubectl_with_line_and_hint,
+        applied::a_workload_with_a_broken_annotation_is_told_of_when_it_is_applied,
         certificates::replicas_that_start_together_share_one_certificate,
         certificates::an_emptied_ca_bundle_is_written_again,
         certificates::a_deleted_secret_is_written_again_with_the_same_ca,
@@ -131,8 +132,6 @@ fn main() -> ExitCode {
         certificates::certificates_can_be_made_and_renewed_by_hand,
         reload::an_edit_of_the_config_map_is_in_force_in_less_than_a_second,
         reload::it_follows_the_config_map_over_a_restart_of_the_api_server,
-        reload::a_bad_edit_is_refused_by_kubectl_with_line_and_hint,
-        reload::a_workload_with_a_broken_annotation_is_told_of_when_it_is_applied,
         doctor::doctor_says_what_is_well_and_what_is_not,
     ]);
     trials.extend(examples::folders().into_iter().map(|folder| {

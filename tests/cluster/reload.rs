@@ -1,4 +1,4 @@
-//! Rules that change while it serves, and what people are told when they change them, on a cluster.
+//! Rules that change while it serves, on a cluster.
 
 use std::time::{Duration, Instant};
 
@@ -78,74 +78,4 @@ pub(crate) async fn it_follows_the_config_map_over_a_restart_of_the_api_server(c
     edit(cluster, &renamed("after")).await;
     serves(&installed, "after").await;
     wait_for("a Pod to be placed", async || create_a_replica(cluster).await).await;
-}
-
-pub(crate) async fn a_bad_edit_is_refused_by_kubectl_with_line_and_hint(cluster: &'static Cluster) {
-    let installed = Installed::start(cluster, 1).await;
-    installed.looks_at_what_is_applied().await;
-    let wrong = policy::DEFAULT.replace("onConflict: override", "onConflict: overide");
-    let map = |text: &str| {
-        json!({
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": { "name": MAP, "namespace": NAMESPACE, "labels": { "label-router/policy": "true" } },
-            "data": { "policy.yaml": text },
-        })
-        .to_string()
-    };
-    let refused = cluster.kubectl_with(&["apply", "-f", "-"], &map(&wrong)).failure();
-    assert!(
-        refused.contains("--> policy.yaml:18:17") && refused.contains("help: did you mean override?"),
-        "{refused}"
-    );
-    let unused = format!("{}  - name: spare\n    type: log\n", policy::DEFAULT);
-    let warned = cluster.kubectl_with(&["apply", "--dry-run=server", "-f", "-"], &map(&unused));
-    assert!(
-        warned.fine && warned.stderr.contains("Warning: label-router: policy.yaml:"),
-        "{warned:?}"
-    );
-    let other_gate = policy::DEFAULT.replace("ab-build-different", "another-gate");
-    let warned = cluster.kubectl_with(&["apply", "--dry-run=server", "-f", "-"], &map(&other_gate));
-    assert!(
-        warned.fine
-            && warned
-                .stderr
-                .contains("the live registration does not cover this policy"),
-        "{warned:?}"
-    );
-    cluster
-        .kubectl_with(&["apply", "-f", "-"], &map(policy::DEFAULT))
-        .success();
-}
-
-pub(crate) async fn a_workload_with_a_broken_annotation_is_told_of_when_it_is_applied(cluster: &'static Cluster) {
-    let installed = Installed::start(cluster, 1).await;
-    installed.looks_at_what_is_applied().await;
-    let namespace = cluster.namespace("applied").await;
-    let set = |annotation: &str| {
-        json!({
-            "apiVersion": "apps/v1",
-            "kind": "StatefulSet",
-            "metadata": { "name": "web", "namespace": namespace },
-            "spec": {
-                "serviceName": "web",
-                "replicas": 4,
-                "selector": { "matchLabels": { "app": "web" } },
-                "template": {
-                    "metadata": {
-                        "labels": { "app": "web", "ab-build-different": "true" },
-                        "annotations": { "custom-node-selector": annotation },
-                    },
-                    "spec": { "containers": [{ "name": "web", "image": "web" }] },
-                },
-            },
-        })
-        .to_string()
-    };
-    let apply = ["apply", "--dry-run=server", "-f", "-"];
-    let told = cluster.kubectl_with(&apply, &set(r#"{"key": "name", "even": "node1"}"#));
-    let wanted = format!("Warning: label-router: Of its 4 Pods number 1 and 3 would be refused. Pod {namespace}/web-1");
-    assert!(told.fine && told.stderr.contains(&wanted), "{told:?}");
-    let fine = cluster.kubectl_with(&apply, &set(r#"{"key": "name", "even": "node1", "odd": "node2"}"#));
-    assert!(fine.fine && fine.stderr.is_empty(), "{fine:?}");
 }

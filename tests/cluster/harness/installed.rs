@@ -83,32 +83,13 @@ impl Installed {
     /// Starts replicas, all at the same time, and leads the API server to the first one.
     pub(crate) async fn run(&mut self, replicas: usize) {
         let arguments = self.arguments().await;
-        self.run_with(replicas, &arguments).await;
-    }
-
-    /// The same with a policy that is followed by the Kubernetes API, as the Deployment says.
-    pub(crate) async fn run_as_it_says(&mut self, replicas: usize) {
-        let mut arguments = self.arguments().await;
-        let policy = format!("--policy=configmap://{NAMESPACE}/label-router-policy");
-        let said = self.deployed_arguments().await;
-        assert!(said.contains(&policy), "{said:?}");
-        for argument in &mut arguments {
-            if argument.starts_with("--policy=") {
-                argument.clone_from(&policy);
-            }
-        }
-        arguments.retain(|argument| !argument.starts_with("--policy-fallback="));
-        self.run_with(replicas, &arguments).await;
-    }
-
-    async fn run_with(&mut self, replicas: usize, arguments: &[String]) {
         let kubeconfig = self.cluster.kubeconfig_for_service_account(NAMESPACE, "label-router");
         let starting = (0..replicas).map(|number| {
             let env = [
                 ("KUBECONFIG", kubeconfig.display().to_string()),
                 ("HOSTNAME", format!("label-router-{number}")),
             ];
-            let arguments = arguments.to_vec();
+            let arguments = arguments.clone();
             let cluster = self.cluster;
             async move { LabelRouter::start(cluster, &format!("installed-{number}"), &arguments, &env).await }
         });
@@ -145,7 +126,14 @@ impl Installed {
         for (name, text) in map.data.unwrap() {
             fs::write(folder.join(name), text).unwrap();
         }
-        let mut arguments = self.deployed_arguments().await;
+        let deployment = self
+            .cluster
+            .api::<Deployment>(NAMESPACE)
+            .get("label-router")
+            .await
+            .unwrap();
+        let [container] = deployment.spec.template.spec.unwrap().containers.try_into().unwrap();
+        let mut arguments = container.args.unwrap();
         for argument in &mut arguments {
             if argument.starts_with("--policy=/") || argument.starts_with("--policy-fallback=/") {
                 let flag = argument.split('=').next().unwrap();
@@ -154,18 +142,6 @@ impl Installed {
         }
         arguments.extend(["--listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0"].map(str::to_owned));
         arguments
-    }
-
-    /// Those of the Deployment as they stand there.
-    async fn deployed_arguments(&self) -> Vec<String> {
-        let deployment = self
-            .cluster
-            .api::<Deployment>(NAMESPACE)
-            .get("label-router")
-            .await
-            .unwrap();
-        let [container] = deployment.spec.template.spec.unwrap().containers.try_into().unwrap();
-        container.args.unwrap()
     }
 
     pub(crate) async fn secret(&self) -> Option<Secret> {
