@@ -7,6 +7,8 @@
     reason = "a failure should stop a test"
 )]
 
+#[path = "support/shown.rs"]
+mod shown;
 mod support;
 
 use std::collections::HashMap;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 use label_router::policy::{self, PolicyText};
 use reqwest::tls::TlsInfo;
 use serde_json::Value;
+use shown::shown;
 use support::{Answer, Running, answer, patch, review};
 use tempfile::TempDir;
 
@@ -237,28 +240,17 @@ async fn a_renewed_certificate_is_shown_to_new_connections_and_a_broken_one_is_n
         settings.tls.key = Some(path.join("tls.key"));
     })
     .await;
-    let address = server.server.address();
-    let shown = async || {
-        let client = reqwest::Client::builder()
-            .tls_danger_accept_invalid_certs(true)
-            .tls_info(true)
-            .no_proxy()
-            .build()
-            .unwrap();
-        let answer = client.get(format!("https://{address}/")).send().await.unwrap();
-        let info = answer.extensions().get::<TlsInfo>().unwrap();
-        info.peer_certificate().unwrap().to_vec()
-    };
-    assert_eq!(shown().await, der);
+    let port = server.server.address().port();
+    assert_eq!(shown(port).await, der);
     // Certificate and key of two different pairs.
     let (other, _, _) = pair();
     mounted.swap(&[("tls.crt", &other), ("tls.key", &key)]);
     metric(&server, "label_router_certificate_last_reload_successful 0").await;
-    assert_eq!(shown().await, der, "the old one is shown on");
+    assert_eq!(shown(port).await, der, "the old one is shown on");
     let (cert, key, der) = pair();
     mounted.swap(&[("tls.crt", &cert), ("tls.key", &key)]);
     until("the new certificate", async || {
-        (shown().await == der).then_some(()).ok_or("the old one".to_owned())
+        (shown(port).await == der).then_some(()).ok_or("the old one".to_owned())
     })
     .await;
     metric(&server, "label_router_certificate_last_reload_successful 1").await;

@@ -12,7 +12,7 @@ use super::Exit;
 use crate::admission::registration::{Endpoint, registration, validation};
 use crate::policy::{self, PolicyText};
 use crate::serve::{Policy, PolicyError};
-use crate::source;
+use crate::source::{self, SourceText};
 
 /// All that is installed, for the default policy in the namespace label-router.
 const INSTALL: &str = include_str!("../../deploy/install.yaml");
@@ -65,8 +65,15 @@ enum Form {
 
 impl Manifests {
     pub(super) fn run(self) -> anyhow::Result<Exit> {
-        let texts = texts(&self.policy)?;
-        let compiled = match Policy::load(&self.policy) {
+        let texts = if self.policy.is_empty() {
+            vec![SourceText {
+                name: "policy.yaml".to_owned(),
+                text: policy::DEFAULT.to_owned(),
+            }]
+        } else {
+            source::policy_files(&self.policy)?
+        };
+        let compiled = match Policy::compile(texts.clone()) {
             Ok(policy) => policy.compiled,
             Err(PolicyError::Wrong(diagnostics)) => {
                 eprintln!("{diagnostics}\n\nerror: the policy is wrong, so that there is nothing to install");
@@ -98,7 +105,7 @@ impl Manifests {
             match kind.as_str() {
                 MUTATING => manifest = registration_manifest(MUTATING, &registration),
                 VALIDATING => manifest = registration_manifest(VALIDATING, &validation),
-                "ConfigMap" => manifest["data"] = json!(texts),
+                "ConfigMap" => manifest["data"] = json!(keyed(&texts)),
                 "Deployment" => {
                     manifest["spec"]["replicas"] = json!(self.replicas);
                     manifest["spec"]["template"]["spec"]["containers"][0]["image"] = json!(self.image);
@@ -132,27 +139,24 @@ fn registration_manifest(kind: &str, registration: &Value) -> Value {
     manifest
 }
 
-/// The policy's texts by the keys that they get in the ConfigMap: the names of their files.
-fn texts(paths: &[PathBuf]) -> anyhow::Result<BTreeMap<String, String>> {
-    if paths.is_empty() {
-        return Ok(BTreeMap::from([("policy.yaml".to_owned(), policy::DEFAULT.to_owned())]));
-    }
-    let mut texts = BTreeMap::new();
-    for text in source::policy_files(paths)? {
+/// The policies of these texts by the keys that they get in the ConfigMap: the names of their files.
+fn keyed(texts: &[SourceText]) -> BTreeMap<String, String> {
+    let mut keyed = BTreeMap::new();
+    for text in texts {
         let policies = policy::texts(&PolicyText {
             file: text.name.clone(),
-            text: text.text,
+            text: text.text.clone(),
         });
         for policy in policies {
             let mut key = key(&text.name);
             // Two directories may hold files of one name, and a ConfigMap several policies.
-            while texts.contains_key(&key) {
+            while keyed.contains_key(&key) {
                 key.insert(0, '_');
             }
-            texts.insert(key, policy);
+            keyed.insert(key, policy);
         }
     }
-    Ok(texts)
+    keyed
 }
 
 /// A file's name as the key of a ConfigMap, which has letters, digits and `-._`.

@@ -18,9 +18,9 @@ pub use inventory::{
     version, workloads,
 };
 pub use probe::{ask_replica, try_pod};
-pub use registration::{live_registration, live_validation, publish_ca_bundle, publish_validation_ca_bundle};
+pub use registration::{Registration, publish_ca_bundle, registration};
 pub use secret::{StoredSecret, create_secret, replace_secret, secret};
 pub use signing::{SigningRequest, approve, create, signed};
-pub use watch::{changes_of_registration, changes_of_secret, changes_of_validation, states_of_config_map};
+pub use watch::{changes_of_registration, changes_of_secret, states_of_config_map};
 
 pub use kube::Client;

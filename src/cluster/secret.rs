@@ -57,7 +57,7 @@ pub async fn replace_secret(
 ) -> Result<(), ClusterError> {
     let name = read.object.metadata.name.clone().unwrap_or_default();
     let mut object = read.object.clone();
-    object.data = Some(data.into_iter().map(|(key, value)| (key, ByteString(value))).collect());
+    object.data = Some(encoded(data));
     let kept = object.metadata.annotations.get_or_insert_default();
     for (key, value) in annotations {
         match value {
@@ -102,7 +102,7 @@ pub async fn create_secret(
             ..ObjectMeta::default()
         },
         type_: Some("kubernetes.io/tls".to_owned()),
-        data: Some(data.into_iter().map(|(key, value)| (key, ByteString(value))).collect()),
+        data: Some(encoded(data)),
         ..Secret::default()
     };
     Api::<Secret>::namespaced(client.clone(), namespace)
@@ -110,4 +110,8 @@ pub async fn create_secret(
         .await
         .map(|_| ())
         .map_err(|error| ClusterError::new(format!("create the Secret {namespace}/{name}"), error))
+}
+
+fn encoded(data: BTreeMap<String, Vec<u8>>) -> BTreeMap<String, ByteString> {
+    data.into_iter().map(|(key, value)| (key, ByteString(value))).collect()
 }

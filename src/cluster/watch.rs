@@ -3,11 +3,12 @@
 use std::fmt::Debug;
 
 use futures_util::{Stream, StreamExt};
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+
+use super::Registration;
 
 /// Something for each change of a Secret, and an error where it cannot be watched now. Begins anew by itself, with a pause
 /// that grows.
@@ -19,14 +20,12 @@ pub fn changes_of_secret(
     changes(Api::<Secret>::namespaced(client.clone(), namespace), name)
 }
 
-/// The same of a MutatingWebhookConfiguration.
-pub fn changes_of_registration(client: &Client, name: &str) -> impl Stream<Item = Result<(), String>> + Send + use<> {
-    changes(Api::<MutatingWebhookConfiguration>::all(client.clone()), name)
-}
-
-/// The same of a ValidatingWebhookConfiguration.
-pub fn changes_of_validation(client: &Client, name: &str) -> impl Stream<Item = Result<(), String>> + Send + use<> {
-    changes(Api::<ValidatingWebhookConfiguration>::all(client.clone()), name)
+/// The same of a registration.
+pub fn changes_of_registration<R: Registration>(
+    client: &Client,
+    name: &str,
+) -> impl Stream<Item = Result<(), String>> + Send + use<R> {
+    changes(Api::<R>::all(client.clone()), name)
 }
 
 /// A ConfigMap as it is now and after each change; `None` while there is none.
@@ -35,16 +34,21 @@ pub fn states_of_config_map(
     namespace: &str,
     name: &str,
 ) -> impl Stream<Item = Result<Option<ConfigMap>, String>> + Send + use<> {
-    watcher::watch_object(Api::namespaced(client.clone(), namespace), name)
-        .default_backoff()
-        .map(|change| change.map_err(|error| error.to_string()))
+    states(Api::namespaced(client.clone(), namespace), name)
 }
 
 fn changes<K>(api: Api<K>, name: &str) -> impl Stream<Item = Result<(), String>> + Send + use<K>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
+    states(api, name).map(|state| state.map(drop))
+}
+
+fn states<K>(api: Api<K>, name: &str) -> impl Stream<Item = Result<Option<K>, String>> + Send + use<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     watcher::watch_object(api, name)
         .default_backoff()
-        .map(|change| change.map(|_| ()).map_err(|error| error.to_string()))
+        .map(|state| state.map_err(|error| error.to_string()))
 }

@@ -33,14 +33,19 @@ pub enum PolicyError {
     ),
 }
 
+/// The embedded policy, as a file would be.
+pub(super) fn default_text() -> SourceText {
+    SourceText {
+        name: DEFAULT_NAME.to_owned(),
+        text: policy::DEFAULT.to_owned(),
+    }
+}
+
 impl Policy {
     /// Reads and compiles the policy in these files and directories; with none, the default policy.
     pub fn load(paths: &[PathBuf]) -> Result<Self, PolicyError> {
         let texts = if paths.is_empty() {
-            vec![SourceText {
-                name: DEFAULT_NAME.to_owned(),
-                text: policy::DEFAULT.to_owned(),
-            }]
+            vec![default_text()]
         } else {
             source::policy_files(paths).map_err(PolicyError::Source)?
         };

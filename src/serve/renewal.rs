@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::app::App;
+use super::blocking::blocking;
 use super::tls::{Identity, Shown};
 use crate::source::FileChanges;
 
@@ -49,9 +50,5 @@ pub(super) async fn follow(app: Arc<App>, shown: Arc<Shown>, cert: PathBuf, key:
 
 async fn read(cert: &Path, key: &Path) -> Result<Identity, String> {
     let (cert, key) = (cert.to_owned(), key.to_owned());
-    let read = tokio::task::spawn_blocking(move || Identity::read(&cert, &key).map_err(|error| format!("{error:#}")));
-    match read.await {
-        Ok(read) => read,
-        Err(error) => Err(error.to_string()),
-    }
+    blocking(move || Identity::read(&cert, &key).map_err(|error| format!("{error:#}"))).await
 }

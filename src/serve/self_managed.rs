@@ -6,15 +6,13 @@ use anyhow::{Context, bail};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep};
 
+use super::PATIENCE;
 use super::app::App;
 use super::settings::{TlsSettings, choices};
 use super::tls::{Identity, Shown};
 use crate::admission::registration::Endpoint;
 use crate::cluster;
 use crate::source::self_managed::{Registration, SelfManaged, SelfManagedError, State};
-
-/// So long the API server may be away when the server starts; the kubelet starts it again after that.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The certificates of this cluster, followed.
 pub(super) struct Followed {

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::app::App;
+use super::blocking::blocking;
 use super::mutate::{NoReview, read};
 use super::settings::Unplaceable;
 use crate::admission::registration::gaps;
@@ -42,11 +43,7 @@ async fn answer(app: &Arc<App>, request: Request) -> Result<Vec<u8>, NoReview> {
     let uid = applied.uid.clone();
     let app = Arc::clone(app);
     // Compiling a large policy or making a thousand Pods takes longer than a decision, and Pods must not wait for it.
-    let said = tokio::task::spawn_blocking(move || say(&app, applied));
-    let said = match said.await {
-        Ok(said) => said,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
+    let said = blocking(move || say(&app, applied)).await;
     Ok(admission::reply(&uid, &said))
 }
 

@@ -3,25 +3,22 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use label_router::pki::{Authority, Pair, certificates, validity, verify};
-use reqwest::tls::TlsInfo;
 use serde_json::json;
 
 use crate::harness::installed::{HOST, Installed, NAMESPACE, REGISTRATION, REPAIRED, SECRET, create_a_replica};
 use crate::harness::{Cluster, wait_for};
+use crate::shown::shown;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The certificate that a server shows.
-async fn shown(port: u16) -> Vec<u8> {
-    let client = reqwest::Client::builder()
-        .tls_danger_accept_invalid_certs(true)
-        .tls_info(true)
-        .no_proxy()
-        .build()
-        .unwrap();
-    let answer = client.get(format!("https://127.0.0.1:{port}/")).send().await.unwrap();
-    let info = answer.extensions().get::<TlsInfo>().unwrap();
-    info.peer_certificate().unwrap().to_vec()
+/// Waits until new connections are shown this certificate.
+async fn until_shown(port: u16, wanted: &[u8]) {
+    wait_for("the certificate to be shown", async || {
+        (shown(port).await == wanted)
+            .then_some(())
+            .ok_or("another one".to_owned())
+    })
+    .await;
 }
 
 /// Installed, with Pods that are placed.
@@ -35,12 +32,7 @@ pub(crate) async fn replicas_that_start_together_share_one_certificate(cluster: 
     let installed = working(cluster, 3).await;
     let stored = certificates(&installed.value("tls.crt").await).unwrap();
     for replica in &installed.replicas {
-        wait_for("each replica to show the certificate in the Secret", async || {
-            (shown(replica.port).await == stored[0].as_ref())
-                .then_some(())
-                .ok_or("another one".to_owned())
-        })
-        .await;
+        until_shown(replica.port, &stored[0]).await;
     }
     assert_eq!(installed.ca_bundle().await, installed.value("ca.crt").await);
     verify(&stored, &installed.ca_bundle().await, HOST, SystemTime::now()).unwrap();
@@ -57,17 +49,8 @@ pub(crate) async fn an_emptied_ca_bundle_is_written_again(cluster: &'static Clus
     let traffic = installed.traffic();
     let bundle = installed.ca_bundle().await;
     let broken = Instant::now();
-    let emptied = json!([{ "op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": "" }]).to_string();
-    cluster
-        .kubectl(&[
-            "patch",
-            "mutatingwebhookconfiguration",
-            REGISTRATION,
-            "--type=json",
-            "-p",
-            &emptied,
-        ])
-        .success();
+    let emptied = json!([{ "op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": "" }]);
+    cluster.patch_registration(REGISTRATION, &emptied);
     wait_for("the caBundle to be written again", async || {
         let now = installed.ca_bundle().await;
         (now == bundle).then_some(()).ok_or(now)
@@ -136,12 +119,7 @@ pub(crate) async fn a_certificate_near_its_end_is_renewed_and_shown(cluster: &'s
     .await;
     let renewed = certificates(&renewed).unwrap();
     for replica in &installed.replicas {
-        wait_for("it to be shown", async || {
-            (shown(replica.port).await == renewed[0].as_ref())
-                .then_some(())
-                .ok_or("another one".to_owned())
-        })
-        .await;
+        until_shown(replica.port, &renewed[0]).await;
     }
     assert!(written.elapsed() < REPAIRED, "{:?}", written.elapsed());
     assert_eq!(traffic.failures(written), [""; 0], "nobody noticed");
@@ -245,16 +223,7 @@ pub(crate) async fn a_deleted_registration_stays_deleted_and_is_reported(cluster
 pub(crate) async fn a_registration_that_leaves_pods_out_is_measured(cluster: &'static Cluster) {
     let installed = working(cluster, 1).await;
     let narrowed = json!([{ "op": "replace", "path": "/webhooks/0/objectSelector", "value": { "matchLabels": { "other": "gate" } } }]);
-    cluster
-        .kubectl(&[
-            "patch",
-            "mutatingwebhookconfiguration",
-            REGISTRATION,
-            "--type=json",
-            "-p",
-            &narrowed.to_string(),
-        ])
-        .success();
+    cluster.patch_registration(REGISTRATION, &narrowed);
     wait_for("the gap to be measured", async || {
         let metrics = installed.replicas[0].ops("/metrics").await?;
         // The rule, and unmatched: reject.
@@ -336,12 +305,7 @@ pub(crate) async fn certificates_can_be_made_and_renewed_by_hand(cluster: &'stat
     assert_ne!(renewed, before);
     assert_eq!(installed.value("ca.crt").await, ca);
     let renewed = certificates(&renewed).unwrap();
-    wait_for("the running server to show it", async || {
-        (shown(installed.replicas[0].port).await == renewed[0].as_ref())
-            .then_some(())
-            .ok_or("another one".to_owned())
-    })
-    .await;
+    until_shown(installed.replicas[0].port, &renewed[0]).await;
     let said = cluster.label_router(&["certs", "secret", "--rotate-ca"]).success();
     assert!(said.contains("The next CA is published"), "{said}");
     let next = installed.value("next-ca.crt").await;

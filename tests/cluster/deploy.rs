@@ -153,18 +153,9 @@ pub(crate) async fn the_names_of_sts_webhook_lead_here(cluster: &'static Cluster
     let patch = {
         use base64::Engine;
         let bundle = base64::engine::general_purpose::STANDARD.encode(cluster.authority.pem());
-        json!([{ "op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle }]).to_string()
+        json!([{ "op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle }])
     };
-    cluster
-        .kubectl(&[
-            "patch",
-            "mutatingwebhookconfiguration",
-            "sts-webhook",
-            "--type=json",
-            "-p",
-            &patch,
-        ])
-        .success();
+    cluster.patch_registration("sts-webhook", &patch);
     wait_for("a Pod to be placed", async || create_a_replica(cluster).await).await;
 }
 

@@ -25,6 +25,8 @@ mod placements;
 mod pods;
 mod reinvocation;
 mod reload;
+#[path = "../support/shown.rs"]
+mod shown;
 mod workloads;
 
 use std::pin::Pin;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 
 use super::{Exit, Names, with_cluster};
 use crate::cluster::{self, Client, SigningRequest};
@@ -122,17 +123,13 @@ impl Csr {
         }
         let days = pki::validity(&certificate)?.left(SystemTime::now()).as_secs() / (24 * 60 * 60);
         println!("The Secret {namespace}/{secret} holds a certificate for {host} that is good for {days} days.");
-        match cluster::live_registration(client, registration).await? {
+        let is_ours = |called: &_| endpoint.is_called_by(called);
+        match cluster::registration::<MutatingWebhookConfiguration>(client, registration).await? {
             Some(live) => {
-                cluster::publish_ca_bundle(client, &live, |called| endpoint.is_called_by(called), &bundle).await?;
-                if let Some(live) = cluster::live_validation(client, registration).await? {
-                    cluster::publish_validation_ca_bundle(
-                        client,
-                        &live,
-                        |called| endpoint.is_called_by(called),
-                        &bundle,
-                    )
-                    .await?;
+                cluster::publish_ca_bundle(client, &live, is_ours, &bundle).await?;
+                let validation = cluster::registration::<ValidatingWebhookConfiguration>(client, registration);
+                if let Some(live) = validation.await? {
+                    cluster::publish_ca_bundle(client, &live, is_ours, &bundle).await?;
                 }
                 println!("The caBundle of the MutatingWebhookConfiguration {registration} trusts it.");
             }

@@ -142,7 +142,7 @@ impl Facts {
         let namespace = asked.namespace.as_str();
         let (policy, registration, secret, service, slices, deployments, namespaces, (workloads, unlisted)) = tokio::join!(
             policy(&client, asked, files),
-            cluster::live_registration(&client, &asked.registration),
+            cluster::registration(&client, &asked.registration),
             cluster::secret(&client, namespace, &asked.secret),
             cluster::service(&client, namespace, &asked.service),
             cluster::endpoint_slices(&client, namespace, &asked.service),

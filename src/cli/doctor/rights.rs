@@ -16,14 +16,16 @@ pub(super) fn needed(endpoint: &Endpoint, secret: &str) -> Vec<Right> {
         namespace: Some(endpoint.namespace.clone()),
         name: secret.to_owned(),
     });
-    let registrations = ["get", "list", "watch", "patch"].map(|verb| Right {
-        verb,
-        group: "admissionregistration.k8s.io",
-        resource: "mutatingwebhookconfigurations",
-        namespace: None,
-        name: endpoint.registration.clone(),
+    let registrations = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"].map(|resource| {
+        ["get", "list", "watch", "patch"].map(|verb| Right {
+            verb,
+            group: "admissionregistration.k8s.io",
+            resource,
+            namespace: None,
+            name: endpoint.registration.clone(),
+        })
     });
-    secrets.into_iter().chain(registrations).collect()
+    secrets.into_iter().chain(registrations.into_iter().flatten()).collect()
 }
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {

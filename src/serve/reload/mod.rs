@@ -16,9 +16,10 @@ pub use places::Places;
 pub use settings_file::SettingsFile;
 
 use super::app::App;
+use super::blocking::blocking;
 use super::policy::{Policy, PolicyError};
 use crate::policy::Diagnostics;
-use crate::source::SourceText;
+use crate::source::{SourceError, SourceText};
 
 /// What came of looking at the policy again.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ impl Refusal {
 }
 
 /// The time, in RFC 3339.
-pub(super) fn now() -> String {
+fn now() -> String {
     jiff::Timestamp::try_from(SystemTime::now()).map_or_else(|_| String::new(), |now| format!("{now:.0}"))
 }
 
@@ -83,7 +84,7 @@ struct Reloading {
     app: Arc<App>,
     places: Places,
     /// What was looked at last, good or not: the same is not looked at twice, and not complained about twice.
-    last: Option<Vec<SourceText>>,
+    last: Option<Result<Vec<SourceText>, SourceError>>,
 }
 
 /// Reads the policy again whenever that may be another one, until the task is aborted.
@@ -125,29 +126,15 @@ impl Reloading {
         let generation = || self.app.serving().snapshot.generation().to_owned();
         let places = self.places.clone();
         let read = blocking(move || places.read()).await;
+        if !forced && self.last.as_ref() == Some(&read) {
+            return Reloaded::Unchanged {
+                generation: generation(),
+            };
+        }
+        self.last = Some(read.clone());
         let result = match read {
-            Ok(texts) => {
-                if !forced && self.last.as_ref() == Some(&texts) {
-                    return Reloaded::Unchanged {
-                        generation: generation(),
-                    };
-                }
-                self.last = Some(texts.clone());
-                blocking(move || Policy::compile(texts)).await
-            }
-            Err(error) => {
-                let said = vec![SourceText {
-                    name: String::new(),
-                    text: error.to_string(),
-                }];
-                if !forced && self.last.as_ref() == Some(&said) {
-                    return Reloaded::Unchanged {
-                        generation: generation(),
-                    };
-                }
-                self.last = Some(said);
-                Err(PolicyError::Source(error))
-            }
+            Ok(texts) => blocking(move || Policy::compile(texts)).await,
+            Err(error) => Err(PolicyError::Source(error)),
         };
         let before = generation();
         match result {
@@ -200,14 +187,6 @@ fn summary(error: &PolicyError) -> String {
     match error {
         PolicyError::Source(error) => error.to_string(),
         PolicyError::Wrong(diagnostics) => diagnostics.summary(),
-    }
-}
-
-/// Reads and compiles where no request waits for it.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

@@ -3,18 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::cluster::{self, Client};
-use crate::policy;
-use crate::serve::policy::DEFAULT_NAME;
+use crate::serve::PATIENCE;
+use crate::serve::policy::default_text;
 use crate::serve::settings::{Settings, choices};
 use crate::source::{self, ConfigMapName, FileChanges, Seen, SourceError, SourceText};
-
-/// So long the API server may be away at the start; the kubelet starts it again after that.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where the policy lies, in the order in which it adds up.
 #[derive(Clone)]
@@ -34,31 +31,28 @@ enum Place {
 impl Places {
     /// Opens what the settings name. With a ConfigMap among it, waits until that was seen, or takes the fallback.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let mut places = Vec::new();
-        let mut client = None;
+        let mut list = Vec::new();
+        let mut client: Option<Client> = None;
         for path in &settings.policy {
-            let place = match ConfigMapName::of(path) {
-                None => Place::Path(path.clone()),
-                Some(Err(error)) => bail!("{error} (see {})", choices("policy")),
-                Some(Ok(name)) => {
-                    if client.is_none() {
-                        client = Some(
-                            cluster::client()
-                                .await
-                                .with_context(|| format!("the {name} cannot be had"))?,
-                        );
-                    }
-                    let seen = client.as_ref().map(|client| source::follow(client, &name));
-                    match seen {
-                        Some(seen) => Place::ConfigMap(name, seen),
-                        None => continue,
-                    }
+            let name = match ConfigMapName::of(path) {
+                None => {
+                    list.push(Place::Path(path.clone()));
+                    continue;
                 }
+                Some(name) => name.map_err(|error| anyhow!("{error} (see {})", choices("policy")))?,
             };
-            places.push(place);
+            let connected = match client {
+                Some(client) => client,
+                None => cluster::client()
+                    .await
+                    .with_context(|| format!("the {name} cannot be had"))?,
+            };
+            let seen = source::follow(&connected, &name);
+            list.push(Place::ConfigMap(name, seen));
+            client = Some(connected);
         }
         let mut places = Self {
-            list: places,
+            list,
             fallback: settings.policy_fallback.clone(),
             client,
         };
@@ -102,10 +96,7 @@ impl Places {
     /// The texts as they are now. Files are read; of ConfigMaps it is what was seen last.
     pub fn read(&self) -> Result<Vec<SourceText>, SourceError> {
         if self.list.is_empty() {
-            return Ok(vec![SourceText {
-                name: DEFAULT_NAME.to_owned(),
-                text: policy::DEFAULT.to_owned(),
-            }]);
+            return Ok(vec![default_text()]);
         }
         let mut texts = Vec::new();
         for place in &self.list {

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, WebhookClientConfig};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration as Mutating, ValidatingWebhookConfiguration as Validating, WebhookClientConfig,
+};
 use tokio::sync::watch;
 
 use crate::cluster::{self, Client, ClusterError};
@@ -59,7 +61,7 @@ pub struct State {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Registration {
     /// It is there.
-    Live(Arc<MutatingWebhookConfiguration>),
+    Live(Arc<Mutating>),
     /// It is not there: nobody asks label-router.
     Absent,
     /// It could not be read, or not be written.
@@ -99,12 +101,7 @@ impl SelfManaged {
     /// Makes or reads the certificates, and keeps them from then on, until the receiver is dropped. Fails where there are none
     /// to begin with.
     pub async fn start(self) -> Result<watch::Receiver<State>, SelfManagedError> {
-        let mut keeper = Keeper {
-            kept: self,
-            rotation: None,
-            remembered: None,
-            reported: None,
-        };
+        let mut keeper = Keeper::of(self, None);
         let (state, wake) = keeper.pass().await?;
         let (sender, receiver) = watch::channel(state);
         tokio::spawn(keeper.keep(sender, wake));
@@ -113,13 +110,7 @@ impl SelfManaged {
 
     /// Looks after the certificates once, and renews what is asked for.
     pub async fn once(self, rotation: Option<Rotation>) -> Result<State, SelfManagedError> {
-        let mut keeper = Keeper {
-            kept: self,
-            rotation,
-            remembered: None,
-            reported: None,
-        };
-        keeper.pass().await.map(|(state, _)| state)
+        Keeper::of(self, rotation).pass().await.map(|(state, _)| state)
     }
 
     fn unusable(&self, error: &PkiError) -> SelfManagedError {
@@ -138,11 +129,20 @@ struct Keeper {
 }
 
 impl Keeper {
+    fn of(kept: SelfManaged, rotation: Option<Rotation>) -> Self {
+        Self {
+            kept,
+            rotation,
+            remembered: None,
+            reported: None,
+        }
+    }
+
     async fn keep(mut self, sender: watch::Sender<State>, mut wake: SystemTime) {
         let (client, kept) = (&self.kept.client, &self.kept);
         let secret = cluster::changes_of_secret(client, &kept.namespace, &kept.secret);
-        let registration = cluster::changes_of_registration(client, &kept.registration);
-        let validation = cluster::changes_of_validation(client, &kept.registration);
+        let registration = cluster::changes_of_registration::<Mutating>(client, &kept.registration);
+        let validation = cluster::changes_of_registration::<Validating>(client, &kept.registration);
         let changes = futures_util::stream::select(secret, registration);
         let mut changes = std::pin::pin!(futures_util::stream::select(changes, validation));
         loop {
@@ -173,7 +173,7 @@ impl Keeper {
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let kept = &self.kept;
-            let (live, trouble) = match cluster::live_registration(&kept.client, &kept.registration).await {
+            let (live, trouble) = match cluster::registration(&kept.client, &kept.registration).await {
                 Ok(live) => (live, None),
                 Err(error) => (None, Some(error.to_string())),
             };
@@ -275,11 +275,11 @@ impl Keeper {
         }
     }
 
-    /// Publishes the CAs in the registration.
-    async fn publish(&self, live: &MutatingWebhookConfiguration, contents: &Contents) -> Result<(), ClusterError> {
+    /// Publishes the CAs in a registration.
+    async fn publish<R: cluster::Registration>(&self, live: &R, contents: &Contents) -> Result<(), ClusterError> {
         let kept = &self.kept;
         if cluster::publish_ca_bundle(&kept.client, live, &kept.is_ours, &contents.bundle()).await? {
-            tracing::info!(registration = kept.registration, "wrote the caBundle");
+            tracing::info!(registration = kept.registration, kind = R::KIND, "wrote the caBundle");
         }
         Ok(())
     }
@@ -288,18 +288,13 @@ impl Keeper {
     /// so that it may fail: the next pass tries again.
     async fn publish_validation(&self, contents: &Contents) {
         let kept = &self.kept;
-        let published = async {
-            match cluster::live_validation(&kept.client, &kept.registration).await? {
-                Some(live) => {
-                    cluster::publish_validation_ca_bundle(&kept.client, &live, &kept.is_ours, &contents.bundle()).await
-                }
-                None => Ok(false),
-            }
+        let published = match cluster::registration::<Validating>(&kept.client, &kept.registration).await {
+            Ok(Some(live)) => self.publish(&live, contents).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
         };
-        match published.await {
-            Ok(true) => tracing::info!(validation = kept.registration, "wrote the caBundle"),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "policies and workloads are not looked at when they are applied"),
+        if let Err(error) = published {
+            tracing::warn!(%error, "policies and workloads are not looked at when they are applied");
         }
     }
 
@@ -324,18 +319,16 @@ impl Keeper {
     }
 
     /// True where each of our webhooks trusts every certificate of the bundle.
-    fn trusts(&self, live: &MutatingWebhookConfiguration, bundle: &str) -> bool {
+    fn trusts(&self, live: &Mutating, bundle: &str) -> bool {
         let Ok(wanted) = certificates(bundle) else { return false };
-        live.webhooks
-            .iter()
-            .flatten()
-            .filter(|webhook| (self.kept.is_ours)(&webhook.client_config))
-            .all(|webhook| {
-                let trusted = webhook.client_config.ca_bundle.as_ref();
-                let trusted = trusted
-                    .map(|bundle| String::from_utf8_lossy(&bundle.0).into_owned())
-                    .unwrap_or_default();
-                certificates(&trusted).is_ok_and(|trusted| wanted.iter().all(|wanted| trusted.contains(wanted)))
-            })
+        let mut ours = cluster::Registration::called(live);
+        ours.retain(|(_, called)| (self.kept.is_ours)(called));
+        ours.iter().all(|(_, called)| {
+            let trusted = called.ca_bundle.as_ref();
+            let trusted = trusted
+                .map(|bundle| String::from_utf8_lossy(&bundle.0).into_owned())
+                .unwrap_or_default();
+            certificates(&trusted).is_ok_and(|trusted| wanted.iter().all(|wanted| trusted.contains(wanted)))
+        })
     }
 }

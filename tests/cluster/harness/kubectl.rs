@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use super::{ADMIN, Cluster};
 
 /// What kubectl printed.
@@ -48,6 +50,20 @@ impl Cluster {
         let mut kubectl = Command::new(self.programs.path("kubectl"));
         kubectl.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
         self.output(kubectl, kubeconfig, input)
+    }
+
+    /// Changes a MutatingWebhookConfiguration by the operations of a JSON Patch.
+    pub(crate) fn patch_registration(&self, name: &str, operations: &Value) {
+        let operations = operations.to_string();
+        let patch = [
+            "patch",
+            "mutatingwebhookconfiguration",
+            name,
+            "--type=json",
+            "-p",
+            &operations,
+        ];
+        self.kubectl(&patch).success();
     }
 
     /// label-router as the administrator runs it.
