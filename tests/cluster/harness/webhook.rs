@@ -267,10 +267,9 @@ impl Cluster {
     /// `validatingwebhookconfigurations`.
     pub(crate) async fn lead_here(&self, kind: &str, registration: &str, port: u16) {
         let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}/{registration}");
-        let mut configuration = self.send(Method::GET, &path, None).await.unwrap().json();
-        for hook in configuration["webhooks"].as_array_mut().unwrap() {
-            let service = &mut hook["clientConfig"]["service"];
-            service["port"] = json!(port);
+        let stored = self.send(Method::GET, &path, None).await.unwrap().json();
+        for hook in stored["webhooks"].as_array().unwrap() {
+            let service = &hook["clientConfig"]["service"];
             let external = json!({ "spec": {
                 "type": "ExternalName",
                 "externalName": "localhost",
@@ -287,7 +286,15 @@ impl Cluster {
                 .await
                 .unwrap();
         }
-        let answer = self.send(Method::PUT, &path, Some(&configuration)).await.unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        // Whoever keeps the caBundle may write meanwhile, so that it is read again where that happens.
+        wait_for("the registration to be led here", async || {
+            let mut configuration = self.send(Method::GET, &path, None).await?.json();
+            for hook in configuration["webhooks"].as_array_mut().unwrap() {
+                hook["clientConfig"]["service"]["port"] = json!(port);
+            }
+            let answer = self.send(Method::PUT, &path, Some(&configuration)).await?;
+            (answer.status == 200).then_some(()).ok_or(answer.text)
+        })
+        .await;
     }
 }
