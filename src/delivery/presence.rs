@@ -6,9 +6,12 @@ use crate::notice::sinks::{SinkSpec, Value};
 
 /// What a sink cannot be used without and is not there, each as a sentence without a full stop.
 pub fn absent(sink: &SinkSpec) -> Vec<String> {
-    let url = sink.settings.url().and_then(|url| missing("url", url));
-    let secret = sink.settings.secret().and_then(|secret| missing("secret", secret));
-    let headers = sink.settings.headers().into_iter().flatten();
+    let Some(http) = sink.settings.http() else {
+        return Vec::new();
+    };
+    let url = missing("url", http.url());
+    let secret = http.secret().and_then(|secret| missing("secret", secret));
+    let headers = http.headers().into_iter().flatten();
     let headers = headers.filter_map(|(name, value)| missing(&format!("headers.{name}"), value));
     url.into_iter().chain(secret).chain(headers).collect()
 }

@@ -224,7 +224,8 @@ impl<'a> Deciding<'a> {
         let Attempt { mut applied, failure } = attempt(rule, place, &self.pod, context, &mut self.draft, trace);
         match failure {
             None => {
-                for what in &self.draft.overridden()[overridden..] {
+                applied.overridden = self.draft.overridden()[overridden..].to_vec();
+                for what in &applied.overridden {
                     self.warnings.push(format!("rule {}: {what}", rule.name));
                 }
                 if rule.annotate {
@@ -241,6 +242,7 @@ impl<'a> Deciding<'a> {
                     rule.name,
                     self.pod.display_name()
                 ));
+                applied.admitted = Some(message);
             }
             Some(failure) => {
                 let (cause, message) = self.refusal(rule, &failure);
@@ -504,6 +506,8 @@ fn attempt<'a, T: Trace>(
         ordinal: None,
         spread: None,
         cause: None,
+        admitted: None,
+        overridden: Vec::new(),
     };
     let failure = go(rule, pod, context, draft, &mut applied, trace).err();
     if let Some(failure) = &failure {

@@ -90,6 +90,12 @@ pub struct Applied {
     pub spread: Option<String>,
     /// Why the rule could not place the Pod.
     pub cause: Option<Cause>,
+    /// The same in a sentence, where the rule let the Pod through nevertheless.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admitted: Option<String>,
+    /// What of the Pod's own was replaced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<String>,
 }
 
 /// What a shadowed rule would have done.

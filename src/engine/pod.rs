@@ -33,6 +33,10 @@ pub struct Owner<'n> {
     pub group: &'n str,
     /// The owner's name.
     pub name: &'n str,
+    /// `apps/v1` …
+    pub api_version: &'n str,
+    /// Its UID, where that was asked for; otherwise empty.
+    pub uid: &'n str,
 }
 
 impl Owner<'_> {
@@ -77,6 +81,8 @@ fn controller<'n>(owners: &'n Node<'_>) -> Option<Owner<'n>> {
         kind: text("kind"),
         group: text("apiVersion").split_once('/').map_or("", |(group, _)| group),
         name: text("name"),
+        api_version: text("apiVersion"),
+        uid: text("uid"),
     })
 }
 

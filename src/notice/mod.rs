@@ -1,6 +1,19 @@
-//! What is said about decisions, and to whom. Pure: what is sent and when is the delivery's business.
+//! What is said about decisions, to whom, and in which words. Pure: the time is an argument, and sending is the delivery's
+//! business.
 
+pub mod digest;
+pub mod grouping;
+mod interval;
+mod language;
+pub mod markup;
+pub mod message;
+mod notice;
 mod notify;
+mod severity;
 pub mod sinks;
 
+pub use interval::Interval;
+pub use language::Language;
+pub use notice::{Kind, Notice, Owner};
 pub use notify::Notify;
+pub use severity::Severity;

@@ -7,6 +7,7 @@ use std::ops::Range;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
 use crate::engine::problem::Problem;
+use crate::notice::sinks::Common;
 use crate::notice::sinks::webhook::is_header_name;
 
 /// How many values a policy may have once its aliases are written out.
@@ -81,7 +82,7 @@ pub(super) fn is_secret_field(name: &str) -> bool {
 
 /// True for a field of a sink that is never secret.
 pub(super) fn is_plain_sink_field(name: &str) -> bool {
-    ["name", "type", "required", "format", "atMobiles", "atAll", "keyword"].contains(&name)
+    Common::FIELDS.contains(&name) || ["format", "atMobiles", "atAll", "keyword"].contains(&name)
 }
 
 /// True where the value at a pointer may be a secret: below such a field, and below a field of a sink that nobody knows,

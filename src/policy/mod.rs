@@ -29,7 +29,7 @@ use crate::engine::problem::Problem;
 use crate::engine::rule::{self, Verdict};
 use crate::engine::suggest;
 use crate::notice::Notify;
-use crate::notice::sinks::{ForType, Settings, SinkSettings, SinkSpec};
+use crate::notice::sinks::{Common, ForType, Settings, SinkSettings, SinkSpec};
 use check::{Finding, Standing};
 use located::{Place, child};
 use model::{RoutingPolicy, Rule};
@@ -464,9 +464,6 @@ fn entries(value: &Value, list: &str) -> Vec<Value> {
     value.get(list).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-/// The fields that sinks of all types have.
-const COMMON: [&str; 3] = ["name", "type", "required"];
-
 /// A field that a type of sink does not know may be meant as one that all have.
 fn suggest_common(fault: &mut Fault, sink: &str) {
     let Some((map, written)) = fault.pointer.rsplit_once('/') else {
@@ -476,13 +473,13 @@ fn suggest_common(fault: &mut Fault, sink: &str) {
         return;
     }
     let hint = &mut fault.problem.hint;
-    if let Some(near) = suggest::closest(written, COMMON) {
+    if let Some(near) = suggest::closest(written, Common::FIELDS) {
         *hint = format!("did you mean {near}?");
     } else if !hint.starts_with("did you mean") {
         let own = hint.strip_prefix("choose one of ");
         *hint = format!(
             "choose one of {}",
-            COMMON.into_iter().chain(own).collect::<Vec<_>>().join(", ")
+            Common::FIELDS.into_iter().chain(own).collect::<Vec<_>>().join(", ")
         );
     }
 }
@@ -490,13 +487,10 @@ fn suggest_common(fault: &mut Fault, sink: &str) {
 /// Reads a sink: what all types have, then what its own type has.
 fn sink(mut value: Value, pointer: &str) -> Result<SinkSpec, Vec<Fault>> {
     #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Common {
+    struct Head {
         name: model::RuleName,
         #[serde(rename = "type")]
         _kind: String,
-        #[serde(default)]
-        required: bool,
     }
     struct ReadSettings<'v>(&'v Value, &'v str);
     impl ForType for ReadSettings<'_> {
@@ -510,10 +504,12 @@ fn sink(mut value: Value, pointer: &str) -> Result<SinkSpec, Vec<Fault>> {
             (settings.map(Into::into), faults)
         }
     }
-    let (common, mut faults) = read::<Common>(&value, pointer);
+    let (head, mut faults) = read::<Head>(&value, pointer);
+    let (common, own) = read::<Common>(&value, pointer);
+    faults.extend(own);
     let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     if let Some(members) = value.as_object_mut() {
-        for name in COMMON {
+        for name in Common::FIELDS {
             members.remove(name);
         }
     }
@@ -540,10 +536,10 @@ fn sink(mut value: Value, pointer: &str) -> Result<SinkSpec, Vec<Fault>> {
             None
         }
     };
-    match (common, settings) {
-        (Some(common), Some(settings)) if faults.is_empty() => Ok(SinkSpec {
-            name: common.name.0,
-            required: common.required,
+    match (head, common, settings) {
+        (Some(head), Some(common), Some(settings)) if faults.is_empty() => Ok(SinkSpec {
+            name: head.name.0,
+            common,
             settings,
         }),
         _ => Err(faults),

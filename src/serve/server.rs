@@ -233,7 +233,7 @@ fn report_sinks(sinks: &[SinkSpec]) -> anyhow::Result<()> {
                 r#type = kind,
                 "nothing is sent to this sink: delivery comes with a later version"
             );
-        } else if sink.required {
+        } else if sink.common.required {
             bail!("the sink {name} is required, and cannot be used: {absent}");
         } else {
             tracing::warn!(sink = name, r#type = kind, absent, "this sink is left out");

@@ -3,15 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{SinkSettings, Url, Value};
+use super::SinkSettings;
 
 /// A Kubernetes Event on the owner of the Pod.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Event {}
 
-impl SinkSettings for Event {
-    fn url(&self) -> Option<&Value<Url>> {
-        None
-    }
-}
+impl SinkSettings for Event {}

@@ -3,15 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{SinkSettings, Url, Value};
+use super::SinkSettings;
 
 /// A line in the log of label-router.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {}
 
-impl SinkSettings for Log {
-    fn url(&self) -> Option<&Value<Url>> {
-        None
-    }
-}
+impl SinkSettings for Log {}

@@ -1,8 +1,9 @@
 //! The places where people are told. A new sink is one file here and one line in the list below.
 //!
-//! Each file holds the settings of one `type` of sink.
+//! Each file holds one `type` of sink: its settings, what is sent (`render`) and what an answer means (`classify`), both pure.
 
 pub mod alertmanager;
+mod common;
 pub mod dingtalk;
 pub mod event;
 pub mod feishu;
@@ -14,28 +15,41 @@ pub mod webhook;
 pub mod wecom;
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
+pub use common::Common;
 pub use value::{Url, Value};
 use webhook::HeaderName;
 
+use crate::notice::markup::Markup;
+use crate::notice::message::{Credentials, HttpRequest, Message, Pace, Reply, Verdict};
+
 /// A sink as a policy declares it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SinkSpec {
     /// The name by which rules refer to it.
     pub name: String,
-    /// Whether it is an error, at start-up, that its URL or secret is absent.
-    pub required: bool,
+    /// What sinks of all types have.
+    pub common: Common,
     /// Its type, with the settings of that type.
     pub settings: Settings,
 }
 
 /// The settings of one type of sink.
 pub(crate) trait SinkSettings: DeserializeOwned + JsonSchema {
-    /// Where it sends, where that is a setting.
-    fn url(&self) -> Option<&Value<Url>>;
+    /// How it is told by HTTP, where it is.
+    fn http(&self) -> Option<&dyn HttpSink> {
+        None
+    }
+}
+
+/// A sink that is told by a POST.
+pub trait HttpSink: Sync {
+    /// Where it sends.
+    fn url(&self) -> &Value<Url>;
 
     /// What it signs with, where it signs.
     fn secret(&self) -> Option<&Value<String>> {
@@ -46,6 +60,22 @@ pub(crate) trait SinkSettings: DeserializeOwned + JsonSchema {
     fn headers(&self) -> Option<&BTreeMap<HeaderName, Value<String>>> {
         None
     }
+
+    /// How its messages are marked up.
+    fn markup(&self) -> &'static Markup;
+
+    /// How many messages it takes of all replicas together, where it sets a limit.
+    fn pace(&self) -> Option<Pace>;
+
+    /// How many bytes of a message's text fit: what is due at once shares a message as far as that goes. None where each
+    /// group is a message of its own, since a machine reads it.
+    fn room(&self) -> Option<usize>;
+
+    /// The POST to make. What does not fit is cut.
+    fn render(&self, message: &Message, credentials: &Credentials, now: SystemTime) -> HttpRequest;
+
+    /// What an answer means.
+    fn classify(&self, reply: &Reply<'_>) -> Verdict;
 }
 
 /// Does something with the settings type that goes with a sink's `type`.
@@ -58,7 +88,7 @@ pub(crate) trait ForType {
 macro_rules! sinks {
     ($($name:literal => $module:ident::$variant:ident,)+) => {
         /// The settings of a sink, by its type.
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq)]
         pub enum Settings {
             $(#[doc = concat!("`", $name, "`")] $variant($module::$variant),)+
         }
@@ -78,19 +108,9 @@ macro_rules! sinks {
                 match self { $(Self::$variant(_) => $name,)+ }
             }
 
-            /// Where it sends, where that is a setting.
-            pub fn url(&self) -> Option<&Value<Url>> {
-                match self { $(Self::$variant(settings) => settings.url(),)+ }
-            }
-
-            /// What it signs with, where it signs.
-            pub fn secret(&self) -> Option<&Value<String>> {
-                match self { $(Self::$variant(settings) => settings.secret(),)+ }
-            }
-
-            /// The headers it sends, where it sends some.
-            pub fn headers(&self) -> Option<&BTreeMap<HeaderName, Value<String>>> {
-                match self { $(Self::$variant(settings) => settings.headers(),)+ }
+            /// How it is told by HTTP, where it is.
+            pub fn http(&self) -> Option<&dyn HttpSink> {
+                match self { $(Self::$variant(settings) => settings.http(),)+ }
             }
 
             pub(crate) fn for_type<F: ForType>(name: &str, work: F) -> Option<F::Output> {
@@ -125,17 +145,22 @@ impl JsonSchema for SinkSpec {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let common = serde_json::Value::from(Common::json_schema(generator));
         let kinds: Vec<serde_json::Value> = Settings::schemas(generator)
             .into_iter()
             .map(|(name, schema)| {
                 let mut schema = serde_json::Value::from(schema);
-                if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
-                    add_common(properties, name);
-                } else if let Some(object) = schema.as_object_mut() {
-                    let mut properties = serde_json::Map::new();
-                    add_common(&mut properties, name);
-                    object.insert("properties".to_owned(), properties.into());
-                }
+                let mut properties = schema["properties"].as_object().cloned().unwrap_or_default();
+                properties.insert(
+                    "name".to_owned(),
+                    serde_json::json!({ "type": "string", "description": "The name by which rules refer to the sink." }),
+                );
+                properties.insert(
+                    "type".to_owned(),
+                    serde_json::json!({ "const": name, "description": "What kind of sink this is." }),
+                );
+                properties.extend(common["properties"].as_object().cloned().unwrap_or_default());
+                schema["properties"] = properties.into();
                 let mut required = vec![serde_json::json!("name"), serde_json::json!("type")];
                 if let Some(own) = schema.get("required").and_then(serde_json::Value::as_array) {
                     required.extend(own.iter().cloned());
@@ -145,20 +170,5 @@ impl JsonSchema for SinkSpec {
             })
             .collect();
         schemars::json_schema!({ "oneOf": kinds })
-    }
-}
-
-fn add_common(properties: &mut serde_json::Map<String, serde_json::Value>, kind: &str) {
-    let common = serde_json::json!({
-        "name": { "type": "string", "description": "The name by which rules refer to the sink." },
-        "type": { "const": kind, "description": "What kind of sink this is." },
-        "required": {
-            "type": "boolean",
-            "default": false,
-            "description": "Whether it is an error, at start-up, that the URL or secret is absent; otherwise the sink is reported and left out.",
-        },
-    });
-    if let serde_json::Value::Object(common) = common {
-        properties.extend(common);
     }
 }

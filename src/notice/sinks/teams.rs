@@ -2,13 +2,17 @@
 //!
 //! Source: learn.microsoft.com, "Create incoming webhooks with Workflows".
 
+use std::time::SystemTime;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{SinkSettings, Url, Value};
+use super::{HttpSink, SinkSettings, Url, Value};
+use crate::notice::markup::{Markup, PLAIN};
+use crate::notice::message::{Credentials, HttpRequest, Message, Pace, Reply, Verdict};
 
 /// A Microsoft Teams workflow that posts what a webhook receives.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Teams {
     /// The workflow's URL, which holds its signature.
@@ -16,7 +20,33 @@ pub struct Teams {
 }
 
 impl SinkSettings for Teams {
-    fn url(&self) -> Option<&Value<Url>> {
-        Some(&self.url)
+    fn http(&self) -> Option<&dyn HttpSink> {
+        Some(self)
+    }
+}
+
+impl HttpSink for Teams {
+    fn url(&self) -> &Value<Url> {
+        &self.url
+    }
+
+    fn markup(&self) -> &'static Markup {
+        &PLAIN
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
+
+    fn room(&self) -> Option<usize> {
+        None
+    }
+
+    fn render(&self, message: &Message, credentials: &Credentials, _now: SystemTime) -> HttpRequest {
+        HttpRequest::json(&credentials.url, message.body.clone().into_bytes())
+    }
+
+    fn classify(&self, reply: &Reply<'_>) -> Verdict {
+        Verdict::of_status(reply)
     }
 }

@@ -6,15 +6,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::SystemTime;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
-use super::{SinkSettings, Url, Value};
+use super::{HttpSink, SinkSettings, Url, Value};
 use crate::engine::problem::Problem;
+use crate::notice::markup::{Markup, PLAIN};
+use crate::notice::message::{Credentials, HttpRequest, Message, Pace, Reply, Verdict};
 
 /// Any HTTP endpoint, which gets a CloudEvent.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Webhook {
     /// Where to send.
@@ -27,8 +30,14 @@ pub struct Webhook {
 }
 
 impl SinkSettings for Webhook {
-    fn url(&self) -> Option<&Value<Url>> {
-        Some(&self.url)
+    fn http(&self) -> Option<&dyn HttpSink> {
+        Some(self)
+    }
+}
+
+impl HttpSink for Webhook {
+    fn url(&self) -> &Value<Url> {
+        &self.url
     }
 
     fn secret(&self) -> Option<&Value<String>> {
@@ -37,6 +46,26 @@ impl SinkSettings for Webhook {
 
     fn headers(&self) -> Option<&BTreeMap<HeaderName, Value<String>>> {
         Some(&self.headers)
+    }
+
+    fn markup(&self) -> &'static Markup {
+        &PLAIN
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
+
+    fn room(&self) -> Option<usize> {
+        None
+    }
+
+    fn render(&self, message: &Message, credentials: &Credentials, _now: SystemTime) -> HttpRequest {
+        HttpRequest::json(&credentials.url, message.body.clone().into_bytes())
+    }
+
+    fn classify(&self, reply: &Reply<'_>) -> Verdict {
+        Verdict::of_status(reply)
     }
 }
 

@@ -1,0 +1,641 @@
+//! From many notices to few messages: a group waits for others of its kind, is told at intervals, and not again while it
+//! stays the same. Pure: time is an argument, as the time since any fixed moment.
+
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::grouping::{By, Grouping};
+use super::message::rfc3339;
+use super::notice::{Kind, Notice, Owner};
+use super::severity::Severity;
+
+/// More groups than this do not wait at a time: what happens to a cluster as a whole is a message of another kind.
+const MOST_GROUPS: usize = 1000;
+/// More lines than this are counted, not kept.
+const MOST_LINES: usize = 50;
+/// More names than this are counted, not kept.
+const MOST_PODS: usize = 10_000;
+/// More names than this are not told.
+const MOST_NAMES: usize = 10;
+/// More rejections than this are not followed to their end.
+const MOST_LASTING: usize = 10_000;
+/// More of what was told is not remembered for each group.
+const MOST_TOLD: usize = 2000;
+
+/// What is told of a group, once.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Digest {
+    /// The namespace; none where there are several, or where this is about the policy.
+    pub namespace: Option<String>,
+    /// The owner of the Pods; none where they have several, or none.
+    pub owner: Option<Owner>,
+    /// The worst of its lines.
+    pub severity: Severity,
+    /// True where all that it tells is that something ended.
+    pub resolved: bool,
+    /// True where this is about the policy.
+    pub is_policy: bool,
+    /// How many Pods it is about.
+    pub replicas: usize,
+    /// What happened, in numbers.
+    pub tallies: Vec<Tally>,
+    /// The rules that decided.
+    pub rules: Vec<Arc<str>>,
+    /// What happened; what matters most, then most often, first.
+    pub lines: Vec<Line>,
+    /// How many notices are told of in no line of their own.
+    pub others: usize,
+    /// When the first and the last of it happened, in RFC 3339.
+    pub first: String,
+    /// See `first`.
+    pub last: String,
+    /// The generation of the policy that decided last.
+    pub generation: String,
+    /// How many notices it is made of.
+    #[serde(skip)]
+    pub notices: usize,
+    /// When the first of it happened.
+    #[serde(skip)]
+    pub since: SystemTime,
+    /// What the group has in common: the same in every replica.
+    #[serde(skip)]
+    pub key: Key,
+    /// What is told by it, to be told again where it does not arrive.
+    #[serde(skip)]
+    told: Vec<u64>,
+}
+
+/// What happened to some Pods of a group in the same way.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    /// What happened.
+    pub outcome: Kind,
+    /// True where it ended.
+    pub resolved: bool,
+    /// How much it matters.
+    pub severity: Severity,
+    /// The rule that decided.
+    pub rule: Option<Arc<str>>,
+    /// The place of the route in the rule, from 0.
+    pub route: Option<usize>,
+    /// Where the Pods go, in short; may be empty.
+    pub place: String,
+    /// Why, or what was overridden; may be empty.
+    pub message: String,
+    /// How many Pods.
+    pub replicas: usize,
+    /// The names of some of them.
+    pub pods: Vec<String>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+/// How often something happened in a group.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tally {
+    /// What happened.
+    pub outcome: Kind,
+    /// True where it ended.
+    pub resolved: bool,
+    /// To how many Pods.
+    pub replicas: usize,
+    /// Where they go, the most frequent first; a few of them.
+    pub places: Vec<PlaceTally>,
+}
+
+/// How many Pods go to a place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlaceTally {
+    /// The place, in short.
+    pub place: String,
+    /// How many Pods.
+    pub replicas: usize,
+}
+
+fn tallies(lines: &[Line]) -> Vec<Tally> {
+    /// More places than this make no headline.
+    const MOST_PLACES: usize = 5;
+    let mut tallies: Vec<Tally> = Vec::new();
+    for line in lines {
+        let same = |tally: &Tally| (tally.outcome, tally.resolved) == (line.outcome, line.resolved);
+        let at = tallies.iter().position(same).unwrap_or_else(|| {
+            tallies.push(Tally {
+                outcome: line.outcome,
+                resolved: line.resolved,
+                replicas: 0,
+                places: Vec::new(),
+            });
+            tallies.len() - 1
+        });
+        let tally = &mut tallies[at];
+        tally.replicas += line.replicas;
+        match tally.places.iter_mut().find(|place| place.place == line.place) {
+            Some(place) => place.replicas += line.replicas,
+            None => tally.places.push(PlaceTally {
+                place: line.place.clone(),
+                replicas: line.replicas,
+            }),
+        }
+    }
+    for tally in &mut tallies {
+        tally
+            .places
+            .sort_by(|one, other| (other.replicas, &one.place).cmp(&(one.replicas, &other.place)));
+        // A headline that says only half of it would mislead.
+        if tally.places.len() > MOST_PLACES || tally.places.iter().any(|place| place.place.is_empty()) {
+            tally.places.clear();
+        }
+    }
+    tallies
+}
+
+/// What the notices of a group have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The namespace, where groups are told apart by it or by owner.
+    pub namespace: Option<String>,
+    /// The owner's kind and name, where groups are told apart by owner.
+    pub owner: Option<(String, String)>,
+    /// The rule, where groups are told apart by it.
+    pub rule: Option<Arc<str>>,
+    /// What happened, where groups are told apart by it.
+    pub kind: Option<Kind>,
+    /// True for what is about the policy, which is a group of its own.
+    pub is_policy: bool,
+}
+
+impl Key {
+    fn of(notice: &Notice, by: &[By]) -> Self {
+        if notice.kind == Kind::Policy {
+            return Self {
+                kind: Some(Kind::Policy),
+                is_policy: true,
+                ..Self::default()
+            };
+        }
+        let has = |one: By| by.contains(&one);
+        Self {
+            namespace: (has(By::Namespace) || has(By::Owner)).then(|| notice.namespace.clone()),
+            owner: notice
+                .owner
+                .as_ref()
+                .filter(|_| has(By::Owner))
+                .map(|owner| (owner.kind.clone(), owner.name.clone())),
+            rule: notice.rule.clone().filter(|_| has(By::Rule)),
+            kind: has(By::Outcome).then_some(notice.kind),
+            is_policy: false,
+        }
+    }
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What became of a notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It will be told.
+    Waits,
+    /// It was told before, and is not told again yet.
+    Repeated,
+    /// There are too many groups.
+    NoRoom,
+}
+
+/// What one thing is that the notices of a digest say: none yet, one, or several.
+#[derive(Clone, Debug, Default)]
+enum Shared<T> {
+    #[default]
+    None,
+    One(T),
+    Several,
+}
+
+impl<T: PartialEq> Shared<T> {
+    fn add(&mut self, other: T) {
+        *self = match std::mem::replace(self, Self::Several) {
+            Self::None => Self::One(other),
+            Self::One(one) if one == other => Self::One(one),
+            Self::One(_) | Self::Several => Self::Several,
+        };
+    }
+
+    fn into_one(self) -> Option<T> {
+        match self {
+            Self::One(one) => Some(one),
+            Self::None | Self::Several => None,
+        }
+    }
+}
+
+/// What makes two notices one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LineKey {
+    kind: Kind,
+    resolved: bool,
+    rule: Option<Arc<str>>,
+    route: Option<usize>,
+    place: String,
+    message: String,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    key: LineKey,
+    severity: Severity,
+    /// By length and name, so that `web-2` comes before `web-10`.
+    pods: BTreeSet<(usize, String)>,
+    /// Those that have no name yet, and those beyond what is kept.
+    unnamed: usize,
+}
+
+/// What of a group waits to be told.
+#[derive(Debug, Default)]
+struct Pending {
+    lines: Vec<Waiting>,
+    others: usize,
+    notices: usize,
+    namespace: Shared<String>,
+    owner: Shared<Option<Owner>>,
+    first: Option<SystemTime>,
+    last: Option<SystemTime>,
+    generation: String,
+    told: Vec<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    pending: Option<Pending>,
+    due: Duration,
+    last_sent: Option<Duration>,
+    /// What was told, and when.
+    told: HashMap<u64, Duration>,
+}
+
+/// A rejection that has not ended.
+#[derive(Debug)]
+struct Lasting {
+    key: Key,
+    seen: Duration,
+    notice: Arc<Notice>,
+}
+
+/// What tells one thing that lasts from another: the Pod, or its owner while it has no name.
+type Subject = (String, String, String);
+
+fn subject(notice: &Notice) -> Subject {
+    let owner = notice.owner.as_ref().filter(|_| !notice.is_named());
+    (
+        notice.namespace.clone(),
+        notice.pod.clone(),
+        owner.map(|owner| owner.name.clone()).unwrap_or_default(),
+    )
+}
+
+/// The groups of one sink.
+#[derive(Debug)]
+pub struct Digests {
+    grouping: Grouping,
+    groups: BTreeMap<Key, Group>,
+    lasting: HashMap<Subject, Lasting>,
+}
+
+impl Digests {
+    /// No groups yet.
+    pub fn new(grouping: Grouping) -> Self {
+        Self {
+            grouping,
+            groups: BTreeMap::new(),
+            lasting: HashMap::new(),
+        }
+    }
+
+    /// Takes a notice.
+    pub fn add(&mut self, notice: &Arc<Notice>, now: Duration) -> Added {
+        if !notice.kind.lasts() {
+            self.end(notice, now);
+        }
+        let key = Key::of(notice, &self.grouping.by);
+        let fingerprint = fingerprint(notice);
+        if notice.kind.lasts() {
+            self.make_last(&key, notice, now);
+        }
+        let repeat = self.grouping.repeat;
+        let Some(group) = self.group(&key, now) else {
+            return Added::NoRoom;
+        };
+        // Two Pods without a name are not one; a refused one is tried again and again.
+        let may_repeat = notice.is_named() || notice.kind.lasts();
+        let told = group.told.get(&fingerprint).is_some_and(|told| now < *told + repeat);
+        let waits = group
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.told.contains(&fingerprint));
+        if may_repeat && told && !waits {
+            return Added::Repeated;
+        }
+        if !waits && may_repeat {
+            group.pending.get_or_insert_default().told.push(fingerprint);
+        }
+        self.wait(&key, notice, false, now);
+        Added::Waits
+    }
+
+    /// Takes note that a Pod is there: what was told of it before has ended.
+    pub fn end(&mut self, notice: &Notice, now: Duration) {
+        if let Some(lasting) = self.lasting.remove(&subject(notice)) {
+            self.ended(&lasting, now);
+        }
+    }
+
+    /// Takes note that a policy is served again.
+    pub fn end_policy(&mut self, now: Duration) {
+        let subject = (String::new(), String::new(), String::new());
+        if let Some(lasting) = self.lasting.remove(&subject) {
+            self.ended(&lasting, now);
+        }
+    }
+
+    /// How many rejections have not ended: who asks need not send what ends none.
+    pub fn lasting(&self) -> usize {
+        self.lasting.len()
+    }
+
+    /// When something is due next.
+    pub fn next(&self) -> Option<Duration> {
+        let due = self
+            .groups
+            .values()
+            .filter(|group| group.pending.is_some())
+            .map(|group| group.due);
+        let ends = self
+            .lasting
+            .values()
+            .map(|lasting| lasting.seen + self.resolve_after(lasting));
+        due.chain(ends).min()
+    }
+
+    /// What is due, `most` groups at most: those that are due longest come first.
+    pub fn take(&mut self, now: Duration, most: usize) -> Vec<Digest> {
+        self.expire(now);
+        let mut due: Vec<(Duration, Key)> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.pending.is_some() && group.due <= now)
+            .map(|(key, group)| (group.due, key.clone()))
+            .collect();
+        due.sort();
+        due.truncate(most);
+        due.into_iter().filter_map(|(_, key)| self.digest(key, now)).collect()
+    }
+
+    /// All that waits, due or not.
+    pub fn flush(&mut self, now: Duration) -> Vec<Digest> {
+        let keys: Vec<Key> = self.groups.keys().cloned().collect();
+        keys.into_iter().filter_map(|key| self.digest(key, now)).collect()
+    }
+
+    /// How many notices wait.
+    pub fn waiting(&self) -> usize {
+        let pending = self.groups.values().filter_map(|group| group.pending.as_ref());
+        pending.map(|pending| pending.notices).sum()
+    }
+
+    /// Forgets that something was told: it did not arrive.
+    pub fn failed(&mut self, digest: &Digest) {
+        if let Some(group) = self.groups.get_mut(&digest.key) {
+            for told in &digest.told {
+                group.told.remove(told);
+            }
+        }
+    }
+
+    fn resolve_after(&self, lasting: &Lasting) -> Duration {
+        // A policy is looked at again only when somebody changes it.
+        if lasting.key.is_policy {
+            Duration::from_secs(100 * 365 * 86_400)
+        } else {
+            self.grouping.resolve
+        }
+    }
+
+    fn group(&mut self, key: &Key, now: Duration) -> Option<&mut Group> {
+        if !self.groups.contains_key(key) && self.groups.len() >= MOST_GROUPS {
+            let keep = self.grouping.repeat.max(self.grouping.interval);
+            // First those that have nothing to remember; then those that only remember.
+            self.groups
+                .retain(|_, group| group.pending.is_some() || group.last_sent.is_some_and(|sent| now < sent + keep));
+            if self.groups.len() >= MOST_GROUPS {
+                let idle = self.groups.iter().filter(|(_, group)| group.pending.is_none());
+                let oldest = idle
+                    .min_by_key(|(_, group)| group.last_sent)
+                    .map(|(key, _)| key.clone())?;
+                self.groups.remove(&oldest);
+            }
+        }
+        Some(self.groups.entry(key.clone()).or_default())
+    }
+
+    fn make_last(&mut self, key: &Key, notice: &Arc<Notice>, now: Duration) {
+        let subject = subject(notice);
+        if self.lasting.len() < MOST_LASTING || self.lasting.contains_key(&subject) {
+            let lasting = Lasting {
+                key: key.clone(),
+                seen: now,
+                notice: Arc::clone(notice),
+            };
+            self.lasting.insert(subject, lasting);
+        }
+    }
+
+    fn ended(&mut self, lasting: &Lasting, now: Duration) {
+        let Some(group) = self.group(&lasting.key, now) else {
+            return;
+        };
+        // When it comes again, it is told again.
+        group.told.remove(&fingerprint(&lasting.notice));
+        self.wait(&lasting.key, &lasting.notice, true, now);
+    }
+
+    fn expire(&mut self, now: Duration) {
+        let over: Vec<Subject> = self
+            .lasting
+            .iter()
+            .filter(|(_, lasting)| lasting.seen + self.resolve_after(lasting) <= now)
+            .map(|(subject, _)| subject.clone())
+            .collect();
+        for subject in over {
+            if let Some(lasting) = self.lasting.remove(&subject) {
+                self.ended(&lasting, now);
+            }
+        }
+    }
+
+    /// Puts a notice, or the end of one, into its group.
+    fn wait(&mut self, key: &Key, notice: &Arc<Notice>, resolved: bool, now: Duration) {
+        let (wait, interval) = (self.grouping.wait, self.grouping.interval);
+        let Some(group) = self.group(key, now) else { return };
+        let pending = group.pending.get_or_insert_default();
+        if pending.first.is_none() {
+            let soonest = now + wait;
+            group.due = group.last_sent.map_or(soonest, |sent| soonest.max(sent + interval));
+        }
+        pending.add(notice, resolved);
+    }
+
+    fn digest(&mut self, key: Key, now: Duration) -> Option<Digest> {
+        let repeat = self.grouping.repeat;
+        let group = self.groups.get_mut(&key)?;
+        let pending = group.pending.take()?;
+        group.last_sent = Some(now);
+        if group.told.len() + pending.told.len() > MOST_TOLD {
+            group.told.retain(|_, told| now < *told + repeat);
+            if group.told.len() + pending.told.len() > MOST_TOLD {
+                group.told.clear();
+            }
+        }
+        group.told.extend(pending.told.iter().map(|told| (*told, now)));
+        Some(pending.into_digest(key))
+    }
+}
+
+/// What tells a notice from one that says the same.
+fn fingerprint(notice: &Notice) -> u64 {
+    hash(&(
+        notice.kind,
+        &notice.namespace,
+        &notice.pod,
+        &notice.owner,
+        &notice.rule,
+        notice.route,
+        &notice.place,
+        &notice.message,
+    ))
+}
+
+impl Pending {
+    fn add(&mut self, notice: &Notice, resolved: bool) {
+        let key = LineKey {
+            kind: notice.kind,
+            resolved,
+            rule: notice.rule.clone(),
+            route: notice.route.filter(|_| !resolved),
+            place: if resolved { String::new() } else { notice.place.clone() },
+            message: if resolved {
+                String::new()
+            } else {
+                notice.message.clone()
+            },
+        };
+        self.first.get_or_insert(notice.at);
+        self.last = Some(notice.at);
+        self.generation.clone_from(&notice.generation);
+        if !resolved {
+            self.notices += 1;
+        }
+        if notice.kind != Kind::Policy {
+            self.namespace.add(notice.namespace.clone());
+            self.owner.add(notice.owner.clone());
+        }
+        let kept: usize = self.lines.iter().map(|line| line.pods.len()).sum();
+        let line = match self.lines.iter().position(|line| line.key == key) {
+            Some(at) => &mut self.lines[at],
+            None if self.lines.len() >= MOST_LINES => {
+                self.others += 1;
+                return;
+            }
+            None => {
+                self.lines.push(Waiting {
+                    key,
+                    severity: notice.severity,
+                    pods: BTreeSet::new(),
+                    unnamed: 0,
+                });
+                let last = self.lines.len() - 1;
+                &mut self.lines[last]
+            }
+        };
+        if notice.is_named() && kept < MOST_PODS {
+            line.pods.insert((notice.pod.len(), notice.pod.clone()));
+        } else {
+            line.unnamed += 1;
+            if line.pods.is_empty() && notice.kind != Kind::Policy {
+                line.pods.insert((notice.pod.len(), notice.pod.clone()));
+            }
+        }
+    }
+
+    fn into_digest(mut self, key: Key) -> Digest {
+        self.lines.sort_by_key(|line| {
+            (
+                std::cmp::Reverse(line.severity),
+                line.key.kind,
+                line.key.resolved,
+                std::cmp::Reverse(line.replicas()),
+                line.key.place.clone(),
+            )
+        });
+        let lines: Vec<Line> = self.lines.into_iter().map(Waiting::into_line).collect();
+        let since = self.first.unwrap_or(SystemTime::UNIX_EPOCH);
+        let rules: BTreeSet<Arc<str>> = lines.iter().filter_map(|line| line.rule.clone()).collect();
+        Digest {
+            namespace: self.namespace.into_one(),
+            owner: self.owner.into_one().flatten(),
+            severity: lines.iter().map(|line| line.severity).max().unwrap_or_default(),
+            resolved: lines.iter().all(|line| line.resolved),
+            is_policy: key.is_policy,
+            tallies: tallies(&lines),
+            rules: rules.into_iter().collect(),
+            replicas: lines.iter().map(|line| line.replicas).sum::<usize>() + self.others,
+            others: self.others,
+            first: rfc3339(since),
+            last: rfc3339(self.last.unwrap_or(since)),
+            generation: self.generation,
+            notices: self.notices,
+            since,
+            key,
+            told: self.told,
+            lines,
+        }
+    }
+}
+
+impl Waiting {
+    fn replicas(&self) -> usize {
+        // A prefix with a star stands for those without a name, which are counted.
+        let named = self.pods.iter().filter(|(_, name)| !name.ends_with('*')).count();
+        named + self.unnamed
+    }
+
+    fn into_line(self) -> Line {
+        let replicas = self.replicas();
+        let shown: Vec<String> = self.pods.into_iter().map(|(_, name)| name).take(MOST_NAMES).collect();
+        Line {
+            outcome: self.key.kind,
+            resolved: self.key.resolved,
+            severity: self.severity,
+            rule: self.key.rule,
+            route: self.key.route,
+            place: self.key.place,
+            message: self.key.message,
+            more: if shown.iter().any(|name| name.ends_with('*')) {
+                0
+            } else {
+                replicas.saturating_sub(shown.len())
+            },
+            replicas,
+            pods: shown,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What is sent, and what came back: all that a sink's `render` and `classify` see. Pure, so that every answer of a vendor is
+//! a line in a table of tests.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use super::digest::Digest;
+use super::severity::Severity;
+
+/// A message to be sent, written in the sink's markup.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// One line.
+    pub title: String,
+    /// Any number of lines, separated by `\n`.
+    pub body: String,
+    /// Links to show below it: text and URL.
+    pub links: Vec<(String, String)>,
+    /// What it tells, for sinks that are read by machines.
+    pub digests: Vec<Digest>,
+    /// The worst of what it tells.
+    pub severity: Severity,
+    /// True where all that it tells is that something ended.
+    pub resolved: bool,
+    /// The cluster's name, where it has one.
+    pub cluster: Option<String>,
+    /// Tells this message from every other, in all replicas; the same for each attempt.
+    pub id: String,
+}
+
+/// What a sink is reached by, resolved. Its `Debug` prints none of it.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// Where to send; most chat robots have their token in it.
+    pub url: String,
+    /// What to sign with.
+    pub secret: Option<String>,
+    /// Headers to send.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Credentials {
+    /// A text of somebody else's, without the credentials that it may repeat.
+    pub fn redact(&self, text: &str) -> String {
+        // What stands behind a host is the secret of a robot's URL; the host itself helps whoever reads it.
+        let behind_host = self.url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+        let pieces = behind_host
+            .into_iter()
+            .flat_map(|(_, path)| path.split(['/', '?', '&', '=']).chain([path]));
+        let secrets = self.secret.iter().map(String::as_str);
+        let headers = self.headers.iter().map(|(_, value)| value.as_str());
+        let mut secret: Vec<&str> = pieces.chain(secrets).chain(headers).collect();
+        // `robot`, `send` and `v2` are words, not secrets.
+        secret.retain(|piece| piece.len() >= 8);
+        secret.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
+        secret
+            .into_iter()
+            .fold(text.to_owned(), |text, piece| text.replace(piece, "***"))
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("<credentials>")
+    }
+}
+
+/// A POST to make. Its `Debug` leaves out the URL and the headers, which may hold secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// Where to.
+    pub url: String,
+    /// Headers, `content-type` among them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl HttpRequest {
+    /// A POST of JSON.
+    pub fn json(url: impl Into<String>, body: Vec<u8>) -> Self {
+        Self {
+            url: url.into(),
+            headers: vec![("content-type".to_owned(), "application/json; charset=utf-8".to_owned())],
+            body,
+        }
+    }
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HttpRequest")
+            .field("body", &String::from_utf8_lossy(&self.body))
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came back.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'r> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `retry-after`, where it was there and could be read.
+    pub retry_after: Option<Duration>,
+    /// The start of the body.
+    pub body: &'r str,
+}
+
+/// What came of an attempt. The words are for whoever runs label-router, and hold what the vendor said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is there.
+    Delivered,
+    /// It is not there, and the same message may get there later.
+    Retry {
+        /// How long the vendor wants to be left alone, where it says so.
+        after: Option<Duration>,
+        /// What it said.
+        why: String,
+    },
+    /// The vendor takes no message for a time: sending goes on then, with this message.
+    Barred {
+        /// How long.
+        wait: Duration,
+        /// What it said.
+        why: String,
+    },
+    /// It is not there and never will be: sending the same again is of no use.
+    Refused {
+        /// What it said, and what to do.
+        why: String,
+    },
+}
+
+impl Verdict {
+    /// What HTTP itself says of an answer, for the answers of which the vendor says nothing else.
+    ///
+    /// Source: RFC 9110, section 15; RFC 6585 for 429.
+    pub fn of_status(reply: &Reply<'_>) -> Self {
+        let said = said(reply);
+        match reply.status {
+            200..=299 => Self::Delivered,
+            300..=399 => Self::Refused {
+                why: format!(
+                    "{said}: a redirect is not followed, since it would carry the message and its secrets to another address; \
+                     write the final URL"
+                ),
+            },
+            408 | 425 | 429 | 500..=599 => Self::Retry {
+                after: reply.retry_after,
+                why: said,
+            },
+            _ => Self::Refused { why: said },
+        }
+    }
+}
+
+/// The status and the start of the body, as one line.
+pub fn said(reply: &Reply<'_>) -> String {
+    const LONGEST: usize = 200;
+    let body: String = reply.body.split_whitespace().collect::<Vec<_>>().join(" ");
+    let cut = &body[..body.floor_char_boundary(LONGEST)];
+    let dots = if cut.len() < body.len() { "…" } else { "" };
+    if cut.is_empty() {
+        format!("HTTP {}", reply.status)
+    } else {
+        format!("HTTP {}: {cut}{dots}", reply.status)
+    }
+}
+
+/// How much a vendor takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// How many messages.
+    pub messages: u32,
+    /// In which time.
+    pub per: Duration,
+}
+
+/// Builds a request's body around a text that is cut where the whole would be longer than a limit: between lines where
+/// possible, so that no markup is torn apart, and never within a character.
+pub fn fit(text: &str, limit: usize, build: impl Fn(&str) -> Vec<u8>) -> Vec<u8> {
+    const DOTS: &str = "…";
+    let whole = build(text);
+    if whole.len() <= limit {
+        return whole;
+    }
+    let mut room = text.len().saturating_sub(whole.len() - limit + DOTS.len() + 1);
+    loop {
+        let end = text.floor_char_boundary(room);
+        let kept = match text[..end].rfind('\n') {
+            Some(line) if line > 0 => format!("{}\n{DOTS}", &text[..line]),
+            _ => format!("{}{DOTS}", &text[..end]),
+        };
+        let built = build(&kept);
+        if built.len() <= limit || room == 0 {
+            return built;
+        }
+        // What JSON escapes takes more room than it had in the text.
+        room = room.saturating_sub((built.len() - limit).max(1));
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_time(at: SystemTime) -> Duration {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A time in RFC 3339, to the second, in UTC.
+pub(crate) fn rfc3339(at: SystemTime) -> String {
+    jiff::Timestamp::try_from(at).map_or_else(|_| String::new(), |at| format!("{at:.0}"))
+}
