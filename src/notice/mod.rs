@@ -9,11 +9,15 @@ pub mod markup;
 pub mod message;
 mod notice;
 mod notify;
+pub mod samples;
 mod severity;
 pub mod sinks;
+mod telling;
+pub mod template;
 
 pub use interval::Interval;
 pub use language::Language;
 pub use notice::{Kind, Notice, Owner};
 pub use notify::Notify;
 pub use severity::Severity;
+pub use telling::{Telling, Told};

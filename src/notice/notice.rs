@@ -111,7 +111,7 @@ impl Notice {
     }
 
     /// What is common to all notices about the Pod of a request.
-    fn about(request: &Request<'_>, generation: &str, at: SystemTime) -> Self {
+    pub(super) fn about(request: &Request<'_>, generation: &str, at: SystemTime) -> Self {
         let pod = Pod::new(&request.pod, &request.namespace);
         let star = if pod.name_is_prefix { "*" } else { "" };
         Self {

@@ -28,7 +28,8 @@ use crate::engine::gate::Gate;
 use crate::engine::problem::Problem;
 use crate::engine::rule::{self, Verdict};
 use crate::engine::suggest;
-use crate::notice::Notify;
+use crate::notice::template::{Field, Templates};
+use crate::notice::{Notify, Telling};
 use crate::notice::sinks::{Common, ForType, Settings, SinkSettings, SinkSpec};
 use check::{Finding, Standing};
 use located::{Place, child};
@@ -58,8 +59,8 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// Where people are told.
     pub sinks: Vec<SinkSpec>,
-    /// Which rule tells which sinks, in the order of the snapshot's rules.
-    pub notify: Vec<Option<Notify>>,
+    /// Who is told of what.
+    pub telling: Telling,
     /// What is harmless and should be known.
     pub warnings: Diagnostics,
 }
@@ -118,9 +119,10 @@ struct Loading<'t> {
     gate: Option<Gate>,
     /// True where what stands beside rules and sinks could not be read: whether there is a gate is not known.
     heads_missing: bool,
-    /// Where the file's gate and `unmatched` are said first.
-    said: [Option<usize>; 2],
+    /// Where the file's gate, `unmatched` and `notify` are said first.
+    said: [Option<usize>; 3],
     unmatched: Option<Verdict>,
+    notify: Option<Notify>,
     /// The rules that could be read, with their unit and place in it.
     rules: Vec<(usize, usize, Rule)>,
     /// True where some rule could not be read: what it uses is not known.
@@ -135,10 +137,10 @@ struct Loading<'t> {
 impl Loading<'_> {
     fn fault(&mut self, unit: usize, fault: Fault) {
         let at = &self.units[unit];
-        let place = if fault.at_key {
-            at.places.key(&fault.pointer)
-        } else {
-            at.places.value(&fault.pointer)
+        let place = match &fault.within {
+            Some(within) => at.within(&fault.pointer, within),
+            None if fault.at_key => at.places.key(&fault.pointer),
+            None => at.places.value(&fault.pointer),
         };
         let (problem, place) = at.outer(fault.problem, place);
         self.found.push((Severity::Error, problem, at.file, place));
@@ -209,6 +211,7 @@ impl Loading<'_> {
             let fields = [
                 ("gate", policy.gate.is_some()),
                 ("unmatched", policy.unmatched.is_some()),
+                ("notify", policy.notify.is_some()),
             ];
             for (index, (field, said)) in fields.into_iter().enumerate() {
                 match (said, self.said[index]) {
@@ -227,6 +230,7 @@ impl Loading<'_> {
             }
             self.gate = self.gate.take().or(policy.gate);
             self.unmatched = self.unmatched.or(policy.unmatched);
+            self.notify = self.notify.take().or(policy.notify);
         }
     }
 
@@ -349,8 +353,10 @@ impl Loading<'_> {
     fn check_sink_names(&self, findings: &mut Vec<(usize, Finding)>) {
         let mut used: HashSet<&str> = HashSet::new();
         for (unit, at) in self.units.iter().enumerate() {
-            for (index, rule) in list(&at.value, "/rules").enumerate() {
-                for (at, name) in list(rule, "/notify/sinks").enumerate() {
+            let rules = list(&at.value, "/rules").enumerate();
+            let rules = rules.map(|(index, rule)| (format!("/rules/{index}"), rule));
+            for (pointer, notifier) in rules.chain([(String::new(), &at.value)]) {
+                for (at, name) in list(notifier, "/notify/sinks").enumerate() {
                     let Some(name) = name.as_str() else { continue };
                     used.insert(name);
                     if self.sinks_missing || self.sink_names.iter().any(|known| known == name) {
@@ -360,7 +366,7 @@ impl Loading<'_> {
                     findings.push((
                         unit,
                         Finding::error(
-                            &format!("/rules/{index}/notify/sinks/{at}"),
+                            &format!("{pointer}/notify/sinks/{at}"),
                             "undeclared-sink",
                             format!("no sink is called {name}"),
                             near.map_or_else(
@@ -383,7 +389,7 @@ impl Loading<'_> {
                     &format!("/sinks/{index}/name"),
                     "unused-sink",
                     format!("no rule tells the sink {}", sink.name),
-                    "name it under `notify` of a rule, or delete it",
+                    "name it under `notify` of a rule or of the file, or delete it",
                 ),
             ));
         }
@@ -440,15 +446,18 @@ impl Loading<'_> {
                 annotate: rule.annotate,
             });
         }
+        let sinks: Vec<SinkSpec> = self.sinks.into_iter().map(|(_, _, sink)| sink).collect();
+        let by_rule: Vec<Option<&Notify>> = notify.iter().map(|own| own.as_ref().or(self.notify.as_ref())).collect();
+        let telling = Telling::new(&by_rule, self.notify.as_ref(), &sinks);
         Ok(Compiled {
+            telling,
             snapshot: Snapshot::new(
                 self.gate,
                 self.unmatched.unwrap_or_default(),
                 rules,
                 &generation(&self.units),
             ),
-            sinks: self.sinks.into_iter().map(|(_, _, sink)| sink).collect(),
-            notify,
+            sinks,
             warnings: diagnostics,
         })
     }
@@ -532,10 +541,14 @@ fn sink(mut value: Value, pointer: &str) -> Result<SinkSpec, Vec<Fault>> {
                         |near| format!("did you mean {near}?"),
                     ),
                 ),
+                within: None,
             });
             None
         }
     };
+    if let (Some(common), Some(settings)) = (&common, &settings) {
+        faults.extend(templates(common, settings, pointer));
+    }
     match (head, common, settings) {
         (Some(head), Some(common), Some(settings)) if faults.is_empty() => Ok(SinkSpec {
             name: head.name.0,
@@ -544,6 +557,25 @@ fn sink(mut value: Value, pointer: &str) -> Result<SinkSpec, Vec<Fault>> {
         }),
         _ => Err(faults),
     }
+}
+
+/// What is wrong with a sink's templates.
+fn templates(common: &Common, settings: &Settings, sink: &str) -> Vec<Fault> {
+    let Err(bad) = Templates::new(common, settings.markup()) else {
+        return Vec::new();
+    };
+    bad.into_iter()
+        .map(|bad| Fault {
+            pointer: match &bad.field {
+                Field::Title => child(sink, "title"),
+                Field::Body => child(sink, "body"),
+                Field::Link(name) => child(&child(sink, "links"), name),
+            },
+            at_key: false,
+            problem: bad.problem,
+            within: Some(bad.at),
+        })
+        .collect()
 }
 
 /// Tells a policy from others: the start of the SHA-256 of its texts, in hexadecimal.

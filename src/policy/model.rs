@@ -30,6 +30,8 @@ pub(super) struct RoutingPolicy {
     pub(super) gate: Option<Gate>,
     /// What becomes of a Pod that passes the file's gate and that no enforcing rule matches; reject unless said.
     pub(super) unmatched: Option<Verdict>,
+    /// Whom to tell of Pods that no rule matches, and of what rules decide that say nothing of their own.
+    pub(super) notify: Option<Notify>,
     /// The rules, tried in this order; the first enforcing one that matches decides.
     // Read one by one (see `read`), so that each reports its own problems.
     #[serde(default, deserialize_with = "unread")]
@@ -97,7 +99,7 @@ pub(super) struct Rule {
     /// Record the decision on the Pod, in the annotation label-router/decision.
     #[serde(default)]
     pub(super) annotate: bool,
-    /// Whom to tell, of what.
+    /// Whom to tell, of what; what the file says, unless said.
     pub(super) notify: Option<Notify>,
 }
 

@@ -3,6 +3,7 @@
 //! serde stops at the first error. So the faulty part is taken out and the rest is read again, until nothing is wrong.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -22,6 +23,8 @@ pub(super) struct Fault {
     /// True where the key is at fault, not its value.
     pub(super) at_key: bool,
     pub(super) problem: Problem,
+    /// The part of the value's text that is at fault, in bytes, where it is not the whole.
+    pub(super) within: Option<Range<usize>>,
 }
 
 /// Reads `value`, which stands at the pointer `base`. The piece is there only where nothing is wrong.
@@ -61,6 +64,7 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value, base: &str) -> (Option<T>
                 pointer,
                 at_key,
                 problem,
+                within: None,
             });
         }
         if !taken.take(&mut value, base, &path) {

@@ -38,6 +38,25 @@ pub(super) struct Read {
     pub(super) masked: String,
 }
 
+impl Unit {
+    /// The place of a part of a scalar's text, where its lines stand in the policy as they are; otherwise the whole scalar's.
+    pub(super) fn within(&self, pointer: &str, part: &Range<usize>) -> Place {
+        let whole = self.places.value(pointer);
+        let Some(scalar) = self.value.pointer(pointer).and_then(Value::as_str) else {
+            return whole;
+        };
+        match self.places.block(pointer) {
+            Some(block) => lines(&self.text, self.places.key(pointer).end, block, scalar).outer(part.clone()),
+            None => {
+                let text = &self.text[whole.clone()];
+                // With quotes around it, and nothing escaped.
+                let start = whole.start + usize::from(text.starts_with(['"', '\'']));
+                if self.text[start..].starts_with(scalar) { start + part.start..start + part.end } else { whole }
+            }
+        }
+    }
+}
+
 /// Reads one given text.
 pub(super) fn read(file: usize, text: &PolicyText) -> Read {
     let text = text.text.strip_prefix('\u{feff}').unwrap_or(&text.text);

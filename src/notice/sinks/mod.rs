@@ -24,7 +24,7 @@ pub use common::Common;
 pub use value::{Url, Value};
 use webhook::HeaderName;
 
-use crate::notice::markup::Markup;
+use crate::notice::markup::{Markup, PLAIN};
 use crate::notice::message::{Credentials, HttpRequest, Message, Pace, Reply, Verdict};
 
 /// A sink as a policy declares it.
@@ -111,6 +111,11 @@ macro_rules! sinks {
             /// How it is told by HTTP, where it is.
             pub fn http(&self) -> Option<&dyn HttpSink> {
                 match self { $(Self::$variant(settings) => settings.http(),)+ }
+            }
+
+            /// How its messages are marked up.
+            pub fn markup(&self) -> &'static Markup {
+                self.http().map_or(&PLAIN, HttpSink::markup)
             }
 
             pub(crate) fn for_type<F: ForType>(name: &str, work: F) -> Option<F::Output> {

@@ -1,0 +1,151 @@
+//! One notice of each kind, to try templates and sinks with, and for the docs.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::digest::{Digest, Digests};
+use super::grouping::{By, Grouping};
+use super::notice::{Kind, Notice, Owner};
+use super::severity::Severity;
+
+/// A digest of each kind: routed, overridden, let through, shadowed, rejected, no longer rejected, and the policy refused
+/// and mended. Their time is fixed.
+pub fn digests() -> Vec<Digest> {
+    named().into_iter().map(|(_, digest)| digest).collect()
+}
+
+/// The same with what each is called.
+pub fn named() -> Vec<(&'static str, Digest)> {
+    let routed: Vec<Notice> = (0..6).map(|ordinal| pod(Kind::Routed, Severity::Info, ordinal)).collect();
+    let overridden = Notice {
+        message: "nodeSelector name node9 was replaced by node1".to_owned(),
+        ..pod(Kind::Routed, Severity::Warning, 0)
+    };
+    let unchanged = Notice {
+        place: String::new(),
+        route: None,
+        message: "the Pod has no annotation custom-node-selector".to_owned(),
+        ..pod(Kind::Unchanged, Severity::Warning, 1)
+    };
+    let shadowed: Vec<Notice> = (0..2)
+        .map(|ordinal| Notice {
+            rule: Some("zones-by-annotation".into()),
+            place: ["eu-1a", "eu-1b"][ordinal % 2].to_owned(),
+            ..pod(Kind::Shadowed, Severity::Info, ordinal)
+        })
+        .collect();
+    let rejected = Notice {
+        place: String::new(),
+        route: None,
+        message: "rule statefulset-parity cannot place Pod prod/web-1: annotation custom-node-selector holds no JSON \
+                  (line 1, column 18); write {\"key\": \"name\", \"even\": \"node1\", \"odd\": \"node2\"}"
+            .to_owned(),
+        ..pod(Kind::Rejected, Severity::Critical, 1)
+    };
+    let refused = Notice::policy_refused(
+        "policy.yaml:12:17: unknown-value: \"evn\" is no condition; did you mean even? (and 2 more)".to_owned(),
+        "3f9a1c0b7d42",
+        at(),
+    );
+    vec![
+        ("routed", told(&routed)),
+        ("overridden", told(&[overridden])),
+        ("let through", told(&[unchanged])),
+        ("shadowed", told(&shadowed)),
+        ("rejected", told(std::slice::from_ref(&rejected))),
+        ("no longer rejected", ended(&rejected)),
+        ("policy refused", told(std::slice::from_ref(&refused))),
+        ("policy mended", ended(&refused)),
+    ]
+}
+
+/// 2026-01-02T03:04:05Z.
+fn at() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045)
+}
+
+fn pod(kind: Kind, severity: Severity, ordinal: usize) -> Notice {
+    Notice {
+        kind,
+        severity,
+        namespace: "prod".to_owned(),
+        owner: Some(Owner {
+            kind: "StatefulSet".to_owned(),
+            name: "web".to_owned(),
+            api_version: "apps/v1".to_owned(),
+            uid: String::new(),
+        }),
+        pod: format!("web-{ordinal}"),
+        rule: Some("statefulset-parity".into()),
+        route: Some(ordinal % 2),
+        place: ["node1", "node2"][ordinal % 2].to_owned(),
+        message: String::new(),
+        generation: "3f9a1c0b7d42".to_owned(),
+        at: at(),
+    }
+}
+
+fn groups() -> Digests {
+    Digests::new(Grouping {
+        by: vec![By::Owner, By::Outcome],
+        wait: Duration::ZERO,
+        interval: Duration::ZERO,
+        repeat: Duration::ZERO,
+        resolve: Duration::from_secs(3600),
+    })
+}
+
+fn told(notices: &[Notice]) -> Digest {
+    let mut digests = groups();
+    for notice in notices {
+        digests.add(&Arc::new(notice.clone()), Duration::ZERO);
+    }
+    digests.flush(Duration::ZERO).swap_remove(0)
+}
+
+fn ended(notice: &Notice) -> Digest {
+    let mut digests = groups();
+    digests.add(&Arc::new(notice.clone()), Duration::ZERO);
+    digests.flush(Duration::ZERO);
+    if notice.kind == Kind::Policy {
+        digests.end_policy(Duration::ZERO);
+    } else {
+        digests.end(notice, Duration::ZERO);
+    }
+    digests.flush(Duration::ZERO).swap_remove(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notice::language::Language;
+    use crate::notice::markup::PLAIN;
+    use crate::notice::sinks::Common;
+    use crate::notice::template::Templates;
+
+    fn written(language: Language) -> String {
+        let mut common: Common = serde_json::from_str("{}").unwrap();
+        common.language = language;
+        let templates = Templates::new(&common, &PLAIN).unwrap();
+        let mut text = String::new();
+        for (name, digest) in named() {
+            let (written, problem) = templates.write(&[digest], Some("prod-eu"));
+            assert_eq!(problem, None);
+            text += &format!("# {name}\n{}\n{}\n\n", written.title, written.body);
+        }
+        let digests = digests();
+        let (written, problem) = templates.write(&digests, None);
+        assert_eq!(problem, None);
+        text + &format!("# all at once\n{}\n{}\n", written.title, written.body)
+    }
+
+    #[test]
+    fn each_kind_in_english() {
+        insta::assert_snapshot!(written(Language::En));
+    }
+
+    #[test]
+    fn each_kind_in_chinese() {
+        insta::assert_snapshot!(written(Language::Zh));
+    }
+}
