@@ -336,7 +336,7 @@ fn variables_exist() {
 async fn metrics_exist_and_are_all_told() {
     // A metric with labels is shown once it was counted, or once a rule has it.
     let policy = root().join("examples/shadowed-rule/policy.yaml");
-    let app = App::new(Settings::default(), Policy::load(&[policy]).unwrap());
+    let app = App::new(Settings::default(), Policy::load(&[policy]).unwrap()).unwrap();
     let bad = HttpRequest::post("/mutate").body(Body::empty()).unwrap();
     router(&app).oneshot(bad).await.unwrap();
     app.saw_registration("label-router", Some(0));

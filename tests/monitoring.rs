@@ -326,7 +326,7 @@ async fn scrape() -> String {
 ";
     let policy = label_router::policy::DEFAULT.replace("\nrules:\n", shadowed);
     fs::write(&file, policy).unwrap();
-    let app = App::new(Settings::default(), Policy::load(&[file]).unwrap());
+    let app = App::new(Settings::default(), Policy::load(&[file]).unwrap()).unwrap();
     let review: Value = serde_json::from_str(&read("examples/first-review.json")).unwrap();
     let mut without_document = review.clone();
     without_document["request"]["object"]["metadata"]["annotations"] = json!({});

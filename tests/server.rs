@@ -521,7 +521,7 @@ async fn another_policy_is_served_from_the_next_request_on() {
         label_router::policy::DEFAULT.replace("ab-build-different", "other-gate"),
     )
     .unwrap();
-    let app = App::new(Settings::default(), Policy::load(&[]).unwrap());
+    let app = App::new(Settings::default(), Policy::load(&[]).unwrap()).unwrap();
     let router = router(&app);
     let outcome = async || {
         let request = Request::post("/mutate")

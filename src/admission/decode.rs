@@ -51,6 +51,12 @@ impl Wanted {
         Self::new(Projection::Whole, true)
     }
 
+    /// The UID of the owner too, by which Events are put on it.
+    pub fn want_owner_uid(&mut self) {
+        self.0
+            .want(&["request", "object", "metadata", "ownerReferences", "uid"]);
+    }
+
     fn new(pod: Projection, user_info: bool) -> Self {
         let mut review = Projection::nothing();
         for path in [

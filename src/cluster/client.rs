@@ -34,6 +34,11 @@ impl ClusterError {
         self.code() == Some(403)
     }
 
+    /// True for what the API server takes in no case: wrong, or too much.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self.code(), Some(400 | 413 | 422))
+    }
+
     fn code(&self) -> Option<u16> {
         match self.cause.as_ref() {
             kube::Error::Api(status) => Some(status.code),

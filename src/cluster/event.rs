@@ -1,6 +1,10 @@
 //! Events, for those who look at an object and wonder.
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 
@@ -17,10 +21,6 @@ pub async fn warn_about_config_map(
     reason: &str,
     note: &str,
 ) -> Result<(), ClusterError> {
-    let reporter = Reporter {
-        controller: "label-router".to_owned(),
-        instance: None,
-    };
     let what = || format!("tell an Event about the ConfigMap {namespace}/{name}");
     // With its UID, by which `kubectl describe` finds its Events.
     let about = Api::<ConfigMap>::namespaced(client.clone(), namespace)
@@ -28,15 +28,7 @@ pub async fn warn_about_config_map(
         .await
         .map_err(|error| ClusterError::new(what(), error))?
         .object_ref(&());
-    let note = if note.len() > LONGEST {
-        let end = (0..LONGEST - 4)
-            .rev()
-            .find(|at| note.is_char_boundary(*at))
-            .unwrap_or(0);
-        format!("{}…", &note[..end])
-    } else {
-        note.to_owned()
-    };
+    let note = cut(note);
     let event = Event {
         type_: EventType::Warning,
         reason: reason.to_owned(),
@@ -44,8 +36,110 @@ pub async fn warn_about_config_map(
         action: "Reload".to_owned(),
         secondary: None,
     };
-    Recorder::new(client.clone(), reporter)
+    Recorder::new(client.clone(), reporter())
         .publish(&event, &about)
         .await
         .map_err(|error| ClusterError::new(what(), error))
+}
+
+/// An Event to put on an object.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectEvent<'e> {
+    /// `apps/v1` …
+    pub api_version: &'e str,
+    /// `StatefulSet` …
+    pub kind: &'e str,
+    /// The object's namespace.
+    pub namespace: &'e str,
+    /// The object's name.
+    pub name: &'e str,
+    /// The object's UID, by which `kubectl describe` finds its Events.
+    pub uid: &'e str,
+    /// A Warning, or Normal.
+    pub is_warning: bool,
+    /// One word in CamelCase: why.
+    pub reason: &'e str,
+    /// One word in CamelCase: what was done.
+    pub action: &'e str,
+    /// For people.
+    pub note: &'e str,
+}
+
+/// How long the same Event again is one more of a series. kube's recorder forgets it a little later.
+const SERIES: Duration = Duration::from_mins(5);
+
+/// Puts Events on objects. The same one again is counted, not repeated.
+pub struct ObjectEvents {
+    client: Client,
+    /// By what they say: kube's recorder takes two Events for one whose notes differ.
+    recorders: HashMap<(String, String), (Recorder, Instant)>,
+}
+
+impl fmt::Debug for ObjectEvents {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ObjectEvents").finish_non_exhaustive()
+    }
+}
+
+impl ObjectEvents {
+    /// None yet.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            recorders: HashMap::new(),
+        }
+    }
+
+    /// Puts one on its object.
+    pub async fn tell(&mut self, told: &ObjectEvent<'_>) -> Result<(), ClusterError> {
+        let text = |text: &str| Some(text.to_owned());
+        let about = ObjectReference {
+            api_version: text(told.api_version),
+            kind: text(told.kind),
+            namespace: text(told.namespace),
+            name: text(told.name),
+            uid: text(told.uid).filter(|uid| !uid.is_empty()),
+            ..ObjectReference::default()
+        };
+        let event = Event {
+            type_: if told.is_warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: told.reason.to_owned(),
+            note: Some(cut(told.note)),
+            action: told.action.to_owned(),
+            secondary: None,
+        };
+        let now = Instant::now();
+        self.recorders.retain(|_, (_, last)| now.duration_since(*last) < SERIES);
+        let key = (
+            format!("{}/{}/{}", told.kind, told.namespace, told.name),
+            cut(told.note),
+        );
+        let new = || (Recorder::new(self.client.clone(), reporter()), now);
+        let (recorder, last) = self.recorders.entry(key).or_insert_with(new);
+        *last = now;
+        let what = || format!("put an Event on {} {}/{}", told.kind, told.namespace, told.name);
+        recorder
+            .publish(&event, &about)
+            .await
+            .map_err(|error| ClusterError::new(what(), error))
+    }
+}
+
+fn reporter() -> Reporter {
+    Reporter {
+        controller: "label-router".to_owned(),
+        instance: None,
+    }
+}
+
+/// A note that is not too long.
+fn cut(note: &str) -> String {
+    if note.len() <= LONGEST {
+        return note.to_owned();
+    }
+    format!("{}…", &note[..note.floor_char_boundary(LONGEST - '…'.len_utf8())])
 }

@@ -12,7 +12,7 @@ mod watch;
 
 pub use access::{Right, may};
 pub use client::{ClusterError, client, cluster_ca};
-pub use event::warn_about_config_map;
+pub use event::{ObjectEvent, ObjectEvents, warn_about_config_map};
 pub use inventory::{
     WORKLOADS, WorkloadKind, config_map, deployments, endpoint_slices, labelled_pods, namespaces, pods_in, service,
     version, workloads,

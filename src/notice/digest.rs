@@ -639,3 +639,227 @@ impl Waiting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn notice(kind: Kind, pod: &str, place: &str, message: &str) -> Arc<Notice> {
+        Arc::new(Notice {
+            kind,
+            severity: Severity::Info,
+            namespace: "prod".to_owned(),
+            owner: Some(Owner {
+                kind: "StatefulSet".to_owned(),
+                name: "web".to_owned(),
+                api_version: "apps/v1".to_owned(),
+                uid: String::new(),
+            }),
+            pod: pod.to_owned(),
+            rule: Some("parity".into()),
+            route: Some(0),
+            place: place.to_owned(),
+            message: message.to_owned(),
+            generation: "abc".to_owned(),
+            at: SystemTime::UNIX_EPOCH,
+        })
+    }
+
+    fn routed(ordinal: usize) -> Arc<Notice> {
+        let place = ["node1", "node2"][ordinal % 2];
+        notice(Kind::Routed, &format!("web-{ordinal}"), place, "")
+    }
+
+    fn rejected(pod: &str) -> Arc<Notice> {
+        notice(Kind::Rejected, pod, "", "no annotation")
+    }
+
+    /// 10 s, 5 min, 4 h and 1 h, as sinks have them unless said.
+    fn digests() -> Digests {
+        Digests::new(Grouping {
+            by: vec![By::Owner, By::Outcome],
+            wait: 10 * SECOND,
+            interval: 300 * SECOND,
+            repeat: 4 * 3600 * SECOND,
+            resolve: 3600 * SECOND,
+        })
+    }
+
+    fn take_one(digests: &mut Digests, now: Duration) -> Digest {
+        let mut taken = digests.take(now, usize::MAX);
+        assert_eq!(taken.len(), 1, "{taken:?}");
+        taken.remove(0)
+    }
+
+    #[test]
+    fn a_rollout_is_one_message_for_each_interval() {
+        let mut digests = digests();
+        let mut messages = Vec::new();
+        // One Pod a second, for more than eight minutes.
+        for ordinal in 0..500 {
+            let now = SECOND * u32::try_from(ordinal).unwrap();
+            assert_eq!(digests.add(&routed(ordinal), now), Added::Waits);
+            messages.extend(digests.take(now, usize::MAX).into_iter().map(|digest| (now, digest)));
+        }
+        let end = digests.next().unwrap();
+        messages.push((end, take_one(&mut digests, end)));
+        let at: Vec<u64> = messages.iter().map(|(at, _)| at.as_secs()).collect();
+        assert_eq!(at, [10, 310, 610]);
+        assert_eq!(messages.iter().map(|(_, digest)| digest.notices).sum::<usize>(), 500);
+        assert_eq!(messages[0].1.replicas, 11);
+        assert_eq!(messages[1].1.replicas, 300);
+    }
+
+    #[test]
+    fn a_digest_counts_by_place_and_names_some() {
+        let mut digests = digests();
+        for ordinal in 0..30 {
+            digests.add(&routed(ordinal), Duration::ZERO);
+        }
+        let digest = take_one(&mut digests, 10 * SECOND);
+        let places: Vec<(&str, usize)> = digest.tallies[0]
+            .places
+            .iter()
+            .map(|place| (place.place.as_str(), place.replicas))
+            .collect();
+        assert_eq!(places, [("node1", 15), ("node2", 15)]);
+        assert_eq!(digest.lines[0].pods.len(), MOST_NAMES);
+        assert_eq!(
+            (digest.lines[0].pods[1].as_str(), digest.lines[0].pods[5].as_str()),
+            ("web-2", "web-10")
+        );
+        assert_eq!(digest.lines[0].more, 5);
+        assert_eq!(digest.owner.unwrap().name, "web");
+    }
+
+    #[test]
+    fn what_was_told_is_not_told_again_until_the_repeat_interval_is_over() {
+        let mut digests = digests();
+        digests.add(&rejected("web-1"), Duration::ZERO);
+        take_one(&mut digests, 10 * SECOND);
+        // The controller tries again and again.
+        for minute in 1..239 {
+            assert_eq!(digests.add(&rejected("web-1"), 60 * SECOND * minute), Added::Repeated);
+        }
+        assert!(digests.take(239 * 60 * SECOND, usize::MAX).is_empty());
+        assert_eq!(digests.add(&rejected("web-1"), 241 * 60 * SECOND), Added::Waits);
+        // Another fault of the same Pod is news.
+        let other = notice(Kind::Rejected, "web-1", "", "no JSON");
+        assert_eq!(digests.add(&other, 242 * 60 * SECOND), Added::Waits);
+    }
+
+    #[test]
+    fn what_did_not_arrive_is_told_again() {
+        let mut digests = digests();
+        digests.add(&rejected("web-1"), Duration::ZERO);
+        let digest = take_one(&mut digests, 10 * SECOND);
+        digests.failed(&digest);
+        assert_eq!(digests.add(&rejected("web-1"), 60 * SECOND), Added::Waits);
+    }
+
+    #[test]
+    fn a_rejection_ends_when_the_pod_is_there() {
+        let mut digests = digests();
+        digests.add(&rejected("web-1"), Duration::ZERO);
+        take_one(&mut digests, 10 * SECOND);
+        assert_eq!(digests.lasting(), 1);
+        digests.end(&routed(1), 60 * SECOND);
+        assert_eq!(digests.lasting(), 0);
+        let digest = take_one(&mut digests, 310 * SECOND);
+        assert!(digest.resolved && digest.lines[0].resolved);
+        assert_eq!((digest.notices, digest.replicas), (0, 1));
+        // When it comes back it is news, however soon.
+        assert_eq!(digests.add(&rejected("web-1"), 311 * SECOND), Added::Waits);
+    }
+
+    #[test]
+    fn a_rejection_that_nobody_tries_again_ends_by_itself() {
+        let mut digests = digests();
+        digests.add(&rejected("web-1"), Duration::ZERO);
+        take_one(&mut digests, 10 * SECOND);
+        digests.add(&rejected("web-1"), 1800 * SECOND);
+        assert_eq!(digests.next(), Some(5400 * SECOND));
+        assert!(digests.take(5399 * SECOND, usize::MAX).is_empty());
+        digests.take(5400 * SECOND, usize::MAX);
+        assert!(take_one(&mut digests, 5410 * SECOND).resolved);
+        assert_eq!(digests.next(), None);
+    }
+
+    #[test]
+    fn a_policy_stays_refused_until_one_is_served() {
+        let mut digests = digests();
+        let refused = Arc::new(Notice::policy_refused(
+            "line 3".to_owned(),
+            "abc",
+            SystemTime::UNIX_EPOCH,
+        ));
+        digests.add(&refused, Duration::ZERO);
+        assert!(take_one(&mut digests, 10 * SECOND).is_policy);
+        assert!(digests.take(Duration::from_hours(1000), usize::MAX).is_empty());
+        digests.end_policy(Duration::from_hours(1001));
+        assert!(take_one(&mut digests, Duration::from_hours(1002)).resolved);
+    }
+
+    #[test]
+    fn pods_without_a_name_are_counted() {
+        let mut digests = digests();
+        for _ in 0..3 {
+            assert_eq!(
+                digests.add(&notice(Kind::Routed, "web-7f6d-*", "spot", ""), Duration::ZERO),
+                Added::Waits
+            );
+        }
+        let digest = take_one(&mut digests, 10 * SECOND);
+        assert_eq!(
+            (digest.replicas, digest.lines[0].pods.as_slice()),
+            (3, ["web-7f6d-*".to_owned()].as_slice())
+        );
+        assert_eq!(digest.lines[0].more, 0);
+        // A rollout of three more is news.
+        assert_eq!(
+            digests.add(&notice(Kind::Routed, "web-7f6d-*", "spot", ""), 20 * SECOND),
+            Added::Waits
+        );
+    }
+
+    #[test]
+    fn a_reinvoked_pod_is_one_replica() {
+        let mut digests = digests();
+        digests.add(&routed(0), Duration::ZERO);
+        digests.add(&routed(0), Duration::ZERO);
+        assert_eq!(take_one(&mut digests, 10 * SECOND).replicas, 1);
+    }
+
+    #[test]
+    fn groups_are_bounded_and_the_idle_make_room() {
+        let mut digests = digests();
+        let of = |owner: usize| {
+            let mut notice = Notice::clone(&routed(0));
+            notice.owner.as_mut().unwrap().name = format!("web{owner}");
+            Arc::new(notice)
+        };
+        for owner in 0..MOST_GROUPS {
+            assert_eq!(digests.add(&of(owner), Duration::ZERO), Added::Waits);
+        }
+        assert_eq!(digests.add(&of(MOST_GROUPS), Duration::ZERO), Added::NoRoom);
+        assert_eq!(digests.take(10 * SECOND, 7).len(), 7);
+        assert_eq!(digests.add(&of(MOST_GROUPS), 11 * SECOND), Added::Waits);
+    }
+
+    #[test]
+    fn different_owners_share_a_message_where_the_sink_says_so() {
+        let mut digests = digests();
+        digests.grouping.by = vec![By::Outcome];
+        digests.add(&routed(0), Duration::ZERO);
+        let mut other = Notice::clone(&routed(1));
+        other.owner = None;
+        digests.add(&Arc::new(other), Duration::ZERO);
+        let digest = take_one(&mut digests, 10 * SECOND);
+        assert_eq!(
+            (digest.owner, digest.namespace.as_deref(), digest.replicas),
+            (None, Some("prod"), 2)
+        );
+    }
+}

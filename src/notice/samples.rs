@@ -16,7 +16,9 @@ pub fn digests() -> Vec<Digest> {
 
 /// The same with what each is called.
 pub fn named() -> Vec<(&'static str, Digest)> {
-    let routed: Vec<Notice> = (0..6).map(|ordinal| pod(Kind::Routed, Severity::Info, ordinal)).collect();
+    let routed: Vec<Notice> = (0..6)
+        .map(|ordinal| pod(Kind::Routed, Severity::Info, ordinal))
+        .collect();
     let overridden = Notice {
         message: "nodeSelector name node9 was replaced by node1".to_owned(),
         ..pod(Kind::Routed, Severity::Warning, 0)

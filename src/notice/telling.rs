@@ -28,7 +28,10 @@ impl Targets {
                 return Vec::new();
             }
             // `check` has made sure that each is declared.
-            let places = notify.sinks.iter().filter_map(|name| sinks.iter().position(|sink| sink.name == *name));
+            let places = notify
+                .sinks
+                .iter()
+                .filter_map(|name| sinks.iter().position(|sink| sink.name == *name));
             places.collect()
         };
         Self {
@@ -40,7 +43,9 @@ impl Targets {
     }
 
     fn is_empty(&self) -> bool {
-        [&self.routed, &self.unchanged, &self.rejected, &self.shadowed].into_iter().all(Vec::is_empty)
+        [&self.routed, &self.unchanged, &self.rejected, &self.shadowed]
+            .into_iter()
+            .all(Vec::is_empty)
     }
 }
 
@@ -125,17 +130,27 @@ impl Telling {
         if let Some(rejection) = &decision.rejection {
             let by = decision.applied.last().filter(|_| rejection.rule.is_some());
             let targets = by.map_or(&self.unmatched, |applied| &self.rules[applied.place]);
-            tell(&targets.rejected, &|| Notice::rejected(request, decision, generation, now()));
+            tell(&targets.rejected, &|| {
+                Notice::rejected(request, decision, generation, now())
+            });
         } else {
             for applied in &decision.applied {
                 let targets = &self.rules[applied.place];
-                let targets = if applied.cause.is_some() { &targets.unchanged } else { &targets.routed };
-                tell(targets, &|| Notice::applied(request, decision, applied, generation, now()));
+                let targets = if applied.cause.is_some() {
+                    &targets.unchanged
+                } else {
+                    &targets.routed
+                };
+                tell(targets, &|| {
+                    Notice::applied(request, decision, applied, generation, now())
+                });
             }
         }
         for shadowed in &decision.shadowed {
             let targets = &self.rules[shadowed.applied.place];
-            tell(&targets.shadowed, &|| Notice::shadowed(request, shadowed, generation, now()));
+            tell(&targets.shadowed, &|| {
+                Notice::shadowed(request, shadowed, generation, now())
+            });
         }
         if decision.rejection.is_none() && !decision.applied.is_empty() {
             self.ends(&|| Notice::about(request, generation, now()), lasts, &mut told);

@@ -21,7 +21,8 @@ const EN: &str = include_str!("templates/en.jinja");
 const ZH: &str = include_str!("templates/zh.jinja");
 
 /// Goes before a template, in its first line, so that the macros are there and lines keep their numbers.
-const PRELUDE: &str = "{% from \"words\" import title, body, headline, lines, line, subject, tally, pods, count, origin %}";
+const PRELUDE: &str =
+    "{% from \"words\" import title, body, headline, lines, line, subject, tally, pods, count, origin %}";
 
 const DEFAULT_TITLE: &str = "{{ title(digests, tallies, cluster) }}";
 const DEFAULT_BODY: &str = "{{ body(digests) }}";
@@ -79,16 +80,25 @@ impl Templates {
             (Field::Title, common.title.as_deref()),
             (Field::Body, common.body.as_deref()),
         ];
-        let links = common.links.iter().map(|(name, url)| (Field::Link(name.clone()), Some(url.as_str())));
+        let links = common
+            .links
+            .iter()
+            .map(|(name, url)| (Field::Link(name.clone()), Some(url.as_str())));
         for (field, source) in own.into_iter().chain(links) {
             let Some(source) = source else { continue };
             let name = field.template();
-            let env = if field == Field::Body { &mut templates.marked } else { &mut templates.plain };
+            let env = if field == Field::Body {
+                &mut templates.marked
+            } else {
+                &mut templates.plain
+            };
             let added = env.add_template_owned(name.clone(), format!("{PRELUDE}{source}"));
             let tried = added.and_then(|()| {
                 samples::digests().iter().try_for_each(|digest| {
                     let digests = std::slice::from_ref(digest);
-                    env.get_template(&name)?.render(context_of(digests, Some("cluster"))).map(drop)
+                    env.get_template(&name)?
+                        .render(context_of(digests, Some("cluster")))
+                        .map(drop)
                 })
             });
             if let Err(error) = tried {
@@ -119,7 +129,8 @@ impl Templates {
             let rendered = env.get_template(name).and_then(|template| template.render(&context));
             rendered.unwrap_or_else(|error| {
                 problem = Some(format!("the template for the {name}: {}", words_of(&error)));
-                env.render_str(&format!("{PRELUDE}{default}"), &context).unwrap_or_default()
+                env.render_str(&format!("{PRELUDE}{default}"), &context)
+                    .unwrap_or_default()
             })
         };
         let title = write(&self.plain, "title", DEFAULT_TITLE);
@@ -166,7 +177,10 @@ impl BadTemplate {
             field,
             problem: Problem::new(
                 "bad-template",
-                format!("this template fails at line {line}, column {column}: {}", words_of(error)),
+                format!(
+                    "this template fails at line {line}, column {column}: {}",
+                    words_of(error)
+                ),
                 "see docs/sinks.md for what a template can say; `label-router notify-test SINK --print` shows what it makes",
             ),
             at,
@@ -183,7 +197,10 @@ fn words_of(error: &Error) -> String {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(cause) = cause.downcast_ref::<Error>() {
-            said = format!("{said}: {}", cause.detail().map_or_else(|| cause.kind().to_string(), str::to_owned));
+            said = format!(
+                "{said}: {}",
+                cause.detail().map_or_else(|| cause.kind().to_string(), str::to_owned)
+            );
         }
         source = cause.source();
     }
@@ -210,7 +227,10 @@ fn context_of(digests: &[Digest], cluster: Option<&str>) -> Value {
 fn all_tallies(digests: &[Digest]) -> Vec<Tally> {
     let mut all: Vec<Tally> = Vec::new();
     for tally in digests.iter().flat_map(|digest| &digest.tallies) {
-        match all.iter_mut().find(|one| (one.outcome, one.resolved) == (tally.outcome, tally.resolved)) {
+        match all
+            .iter_mut()
+            .find(|one| (one.outcome, one.resolved) == (tally.outcome, tally.resolved))
+        {
             Some(one) => one.replicas += tally.replicas,
             None => all.push(Tally {
                 places: Vec::new(),
@@ -240,8 +260,12 @@ fn environment(markup: &'static Markup, words: &'static str) -> Environment<'sta
         let text = text_of(value);
         if value.is_safe() { text } else { (markup.escape)(&text) }
     };
-    env.add_function("bold", move |text: Value| Value::from_safe_string((markup.bold)(&escaped(&text))));
-    env.add_function("code", move |text: Value| Value::from_safe_string((markup.code)(&text_of(&text))));
+    env.add_function("bold", move |text: Value| {
+        Value::from_safe_string((markup.bold)(&escaped(&text)))
+    });
+    env.add_function("code", move |text: Value| {
+        Value::from_safe_string((markup.code)(&text_of(&text)))
+    });
     env.add_function("link", move |text: Value, url: String| {
         Value::from_safe_string((markup.link)(&escaped(&text), &url))
     });
@@ -254,5 +278,9 @@ fn environment(markup: &'static Markup, words: &'static str) -> Environment<'sta
 }
 
 fn text_of(value: &Value) -> String {
-    if value.is_none() { String::new() } else { value.to_string() }
+    if value.is_none() {
+        String::new()
+    } else {
+        value.to_string()
+    }
 }

@@ -51,7 +51,11 @@ impl Unit {
                 let text = &self.text[whole.clone()];
                 // With quotes around it, and nothing escaped.
                 let start = whole.start + usize::from(text.starts_with(['"', '\'']));
-                if self.text[start..].starts_with(scalar) { start + part.start..start + part.end } else { whole }
+                if self.text[start..].starts_with(scalar) {
+                    start + part.start..start + part.end
+                } else {
+                    whole
+                }
             }
         }
     }

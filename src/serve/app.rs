@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use axum::Router;
@@ -21,7 +22,11 @@ use super::settings::Settings;
 use super::{mutate, ops, validate};
 use crate::admission;
 use crate::admission::registration::{Endpoint, PATH, VALIDATION_PATH, gaps};
-use crate::engine::Snapshot;
+use crate::delivery::{Delivery, Outlet};
+use crate::engine::{Decision, Request, Snapshot};
+use crate::notice::Telling;
+use crate::notice::sinks::Settings as SinkKind;
+use crate::policy::Compiled;
 
 /// One generation of the policy, with all that a request needs of it. A request takes it once, so that a reload changes no
 /// request midway.
@@ -32,6 +37,26 @@ pub(super) struct Serving {
     pub(super) wanted: admission::Wanted,
     pub(super) files: Vec<String>,
     pub(super) requests: RequestCounters,
+    telling: Telling,
+    /// In the order of the policy's sinks; none for what cannot be used.
+    outlets: Vec<Option<Outlet>>,
+}
+
+impl Serving {
+    /// Hands what is worth it over to the sinks, and never waits for them.
+    pub(super) fn tell(&self, request: &Request<'_>, decision: &Decision) {
+        let outlet = |sink: usize| self.outlets.get(sink)?.as_ref();
+        let lasts = |sink| outlet(sink).is_some_and(Outlet::lasts);
+        let generation = self.snapshot.generation();
+        for told in self
+            .telling
+            .notices(request, decision, generation, SystemTime::now, lasts)
+        {
+            if let Some(outlet) = outlet(told.sink) {
+                outlet.tell(told);
+            }
+        }
+    }
 }
 
 /// What every request shares.
@@ -40,6 +65,7 @@ pub struct App {
     serving: ArcSwap<Serving>,
     pub(super) metrics: Metrics,
     pub(super) settings: Settings,
+    pub(super) delivery: Delivery,
     permits: Semaphore,
     /// How somebody asks for a reload; set where the policy is reloaded at all.
     reloads: OnceLock<mpsc::Sender<Asked>>,
@@ -52,27 +78,31 @@ pub struct App {
 }
 
 impl App {
-    /// An app that serves a policy.
-    pub fn new(settings: Settings, policy: Policy) -> Arc<Self> {
+    /// An app that serves a policy, and tells its sinks: where there are any, within a runtime. It is an error where the
+    /// settings of the sinks cannot be used.
+    pub fn new(settings: Settings, policy: Policy) -> anyhow::Result<Arc<Self>> {
         let metrics = Metrics::new();
+        let delivery = Delivery::new(settings.delivery(), metrics.delivery.clone())?;
         let permits = settings.limits.concurrency.get().min(Semaphore::MAX_PERMITS);
         metrics.limits_requests_to(permits);
-        Arc::new(Self {
-            serving: ArcSwap::from_pointee(prepare(policy, &metrics)),
+        Ok(Arc::new(Self {
+            serving: ArcSwap::from_pointee(prepare(policy, &metrics, &delivery)),
             permits: Semaphore::new(permits),
             metrics,
             settings,
+            delivery,
             reloads: OnceLock::new(),
             refusal: ArcSwapOption::empty(),
             registration: ArcSwapOption::empty(),
             listening: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-        })
+        }))
     }
 
     /// Serves another policy from the next request on.
     pub fn swap(&self, policy: Policy) {
-        self.serving.store(Arc::new(prepare(policy, &self.metrics)));
+        self.serving
+            .store(Arc::new(prepare(policy, &self.metrics, &self.delivery)));
     }
 
     pub(super) fn takes_reloads(&self, reloads: mpsc::Sender<Asked>) {
@@ -88,11 +118,16 @@ impl App {
     }
 
     pub(super) fn reload_succeeded(&self) {
-        self.refusal.store(None);
+        if self.refusal.swap(None).is_some() {
+            self.delivery.policy_served();
+        }
     }
 
-    pub(super) fn reload_failed(&self, refusal: Refusal) {
+    /// Keeps why the policy cannot be served, and tells the sinks in short.
+    pub(super) fn reload_failed(&self, refusal: Refusal, summary: &str) {
         self.refusal.store(Some(Arc::new(refusal)));
+        self.delivery
+            .policy_refused(summary, self.serving().snapshot.generation());
     }
 
     pub(super) fn refusal(&self) -> Option<Arc<Refusal>> {
@@ -174,11 +209,22 @@ impl App {
     }
 }
 
-fn prepare(policy: Policy, metrics: &Metrics) -> Serving {
-    let snapshot = policy.compiled.snapshot;
+fn prepare(policy: Policy, metrics: &Metrics, delivery: &Delivery) -> Serving {
+    let Compiled {
+        snapshot,
+        sinks,
+        telling,
+        ..
+    } = policy.compiled;
     metrics.serves(snapshot.generation());
+    let mut wanted = admission::Wanted::by(&snapshot);
+    if sinks.iter().any(|sink| matches!(sink.settings, SinkKind::Event(_))) {
+        wanted.want_owner_uid();
+    }
     Serving {
-        wanted: admission::Wanted::by(&snapshot),
+        wanted,
+        telling,
+        outlets: delivery.serve(&sinks),
         requests: metrics.request_counters(&snapshot),
         snapshot,
         files: policy.files,

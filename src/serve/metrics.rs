@@ -15,6 +15,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use super::decision_log;
 use super::histogram::DurationHistogram;
 use super::reload::ReloadMetrics;
+use crate::delivery::DeliveryMetrics;
 use crate::engine::rule::Mode;
 use crate::engine::{Applied, Cause, Decision, Outcome, Snapshot};
 
@@ -90,6 +91,7 @@ pub(super) struct Metrics {
     registration_present: Family<RegistrationLabels, Gauge>,
     registration_gaps: Family<RegistrationLabels, Gauge>,
     pub(super) reloads: ReloadMetrics,
+    pub(super) delivery: DeliveryMetrics,
     pub(super) panics: Counter,
     pub(super) failed_handshakes: Counter,
 }
@@ -162,6 +164,7 @@ impl Metrics {
                 "Rules with Pods that the API server never asks about; only with self-managed certificates",
             ),
             reloads: ReloadMetrics::register(to),
+            delivery: DeliveryMetrics::register(to),
             panics: add(to, "panics", "Faults of label-router itself, answered with HTTP 500"),
             failed_handshakes: add(
                 to,

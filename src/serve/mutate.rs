@@ -116,6 +116,7 @@ fn decide(app: &App, text: &str, start: Instant) -> Result<Vec<u8>, String> {
     let duration = start.elapsed();
     app.metrics.observe(duration);
     serving.requests.count(&decision);
+    serving.tell(&request, &decision);
     decision_log::decided(&request, &decision, duration);
     Ok(reply)
 }

@@ -52,8 +52,8 @@ impl Server {
         let address = listener.local_addr()?;
         let ops_address = ops_listener.local_addr()?;
         let timeouts = settings.timeouts.clone();
-        report_sinks(&policy.compiled.sinks)?;
-        let app = App::new(settings, policy);
+        required_sinks(&policy.compiled.sinks)?;
+        let app = App::new(settings, policy)?;
 
         // First, so that a probe is answered while a certificate is waited for.
         let ops_handle = Handle::new();
@@ -169,6 +169,8 @@ impl Server {
         if let Ok(Err(error)) = self.listener.await {
             tracing::warn!(%error, "the listener for the API server did not end well");
         }
+        // What was decided until now is told, too.
+        self.app.delivery.flush(shutdown.flush).await;
         // Last, so that probes and a scrape still see what happens.
         self.ops_handle.graceful_shutdown(Some(OPS_DRAIN));
         // How it ends no longer matters to anyone.
@@ -222,21 +224,12 @@ fn failed_handshake(app: &App, client: Option<&SocketAddr>, error: &io::Error) {
     }
 }
 
-/// Says of each sink what becomes of it. A required one whose URL, secret or headers are absent is an error.
-fn report_sinks(sinks: &[SinkSpec]) -> anyhow::Result<()> {
-    for sink in sinks {
+/// A required sink whose URL, secret or headers are absent is an error.
+fn required_sinks(sinks: &[SinkSpec]) -> anyhow::Result<()> {
+    for sink in sinks.iter().filter(|sink| sink.common.required) {
         let absent = delivery::absent(sink).join("; ");
-        let (name, kind) = (&sink.name, sink.settings.name());
-        if absent.is_empty() {
-            tracing::info!(
-                sink = name,
-                r#type = kind,
-                "nothing is sent to this sink: delivery comes with a later version"
-            );
-        } else if sink.common.required {
-            bail!("the sink {name} is required, and cannot be used: {absent}");
-        } else {
-            tracing::warn!(sink = name, r#type = kind, absent, "this sink is left out");
+        if !absent.is_empty() {
+            bail!("the sink {} is required, and cannot be used: {absent}", sink.name);
         }
     }
     Ok(())

@@ -11,5 +11,5 @@ pub(super) fn app() -> Arc<App> {
 }
 
 pub(super) fn app_with(settings: Settings) -> Arc<App> {
-    App::new(settings, Policy::load(&[]).unwrap())
+    App::new(settings, Policy::load(&[]).unwrap()).unwrap()
 }

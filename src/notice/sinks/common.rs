@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::notice::grouping::{By, Grouping};
+use crate::notice::grouping::By;
 use crate::notice::interval::Interval;
 use crate::notice::language::Language;
 use crate::notice::severity::Severity;
@@ -26,9 +26,9 @@ pub struct Common {
     /// How long at least from one message of a group to the next; 5m unless said.
     #[serde(default = "five_minutes")]
     pub group_interval: Interval,
-    /// How long what was told is not told again while it stays the same; 4h unless said.
-    #[serde(default = "four_hours")]
-    pub repeat_interval: Interval,
+    /// How long what was told is not told again while it stays the same; 4h unless said, and 5m for Events, of which the same
+    /// one again is counted.
+    pub repeat_interval: Option<Interval>,
     /// How long a rejection is taken to go on after the last attempt that was seen; 1h unless said. A controller waits up to
     /// 17 minutes between two attempts.
     #[serde(default = "one_hour")]
@@ -69,17 +69,6 @@ impl Common {
         "body",
         "links",
     ];
-
-    /// How notices become messages.
-    pub fn grouping(&self) -> Grouping {
-        Grouping {
-            by: self.group_by.clone(),
-            wait: self.group_wait.0,
-            interval: self.group_interval.0,
-            repeat: self.repeat_interval.0,
-            resolve: self.resolve_timeout.0,
-        }
-    }
 }
 
 fn by_owner_and_outcome() -> Vec<By> {
@@ -92,10 +81,6 @@ const fn ten_seconds() -> Interval {
 
 const fn five_minutes() -> Interval {
     Interval::of_secs(300)
-}
-
-const fn four_hours() -> Interval {
-    Interval::of_secs(4 * 3600)
 }
 
 const fn one_hour() -> Interval {

@@ -1,5 +1,7 @@
 //! `event`: A Kubernetes Event on the owner of the Pod.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -10,4 +12,9 @@ use super::SinkSettings;
 #[serde(deny_unknown_fields)]
 pub struct Event {}
 
-impl SinkSettings for Event {}
+impl SinkSettings for Event {
+    /// An Event is gone after an hour, and the same one again is counted.
+    fn repeat_interval() -> Duration {
+        Duration::from_secs(300)
+    }
+}

@@ -15,7 +15,7 @@ pub mod webhook;
 pub mod wecom;
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
@@ -24,6 +24,7 @@ pub use common::Common;
 pub use value::{Url, Value};
 use webhook::HeaderName;
 
+use crate::notice::grouping::Grouping;
 use crate::notice::markup::{Markup, PLAIN};
 use crate::notice::message::{Credentials, HttpRequest, Message, Pace, Reply, Verdict};
 
@@ -38,11 +39,32 @@ pub struct SinkSpec {
     pub settings: Settings,
 }
 
+impl SinkSpec {
+    /// How its notices become messages.
+    pub fn grouping(&self) -> Grouping {
+        let common = &self.common;
+        Grouping {
+            by: common.group_by.clone(),
+            wait: common.group_wait.0,
+            interval: common.group_interval.0,
+            repeat: common
+                .repeat_interval
+                .map_or_else(|| self.settings.repeat_interval(), |repeat| repeat.0),
+            resolve: common.resolve_timeout.0,
+        }
+    }
+}
+
 /// The settings of one type of sink.
 pub(crate) trait SinkSettings: DeserializeOwned + JsonSchema {
     /// How it is told by HTTP, where it is.
     fn http(&self) -> Option<&dyn HttpSink> {
         None
+    }
+
+    /// Its `repeatInterval` unless said.
+    fn repeat_interval() -> Duration {
+        Duration::from_secs(4 * 3600)
     }
 }
 
@@ -111,6 +133,11 @@ macro_rules! sinks {
             /// How it is told by HTTP, where it is.
             pub fn http(&self) -> Option<&dyn HttpSink> {
                 match self { $(Self::$variant(settings) => settings.http(),)+ }
+            }
+
+            /// Its `repeatInterval` unless said.
+            fn repeat_interval(&self) -> Duration {
+                match self { $(Self::$variant(_) => <$module::$variant>::repeat_interval(),)+ }
             }
 
             /// How its messages are marked up.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 use crate::engine::problem::Problem;
 
 /// A setting that stands in the policy, an environment variable or a file. Its `Debug` hides what stands in the policy.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Value<T> {
     /// Written in the policy.
     Literal(T),
@@ -30,7 +30,7 @@ impl<T> fmt::Debug for Value<T> {
 }
 
 /// An http or https URL, which holds the token of most chat robots.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url(pub(crate) String);
 
 impl<'de> Deserialize<'de> for Url {

@@ -171,8 +171,9 @@ impl Reloading {
                     generation = before,
                     "the policy changed and cannot be served; the one before is served on\n{message}"
                 );
-                self.places.tell(&summary(&error));
-                self.app.reload_failed(Refusal::new(&error));
+                let summary = summary(&error);
+                self.places.tell(&summary);
+                self.app.reload_failed(Refusal::new(&error), &summary);
                 Reloaded::Refused {
                     generation: before,
                     message,

@@ -6,7 +6,7 @@ mod leaf;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use figment::providers::Serialized;
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::DeliverySettings;
 use crate::source::{ConfigMapName, SourceText};
 use layer::Layer;
 pub use leaf::{ByteSize, LogFormat, LogLevel, MinVersion, Unplaceable};
@@ -45,8 +46,16 @@ pub const NAMES: &[&str] = &[
     "reload.remote",
     "workloads.unplaceable",
     "workloads.replicas",
+    "cluster",
+    "sinks.queue",
+    "sinks.replicas",
+    "sinks.timeout",
+    "sinks.giveUp",
+    "sinks.caFile",
+    "sinks.linkLocal",
     "shutdown.delay",
     "shutdown.drain",
+    "shutdown.flush",
 ];
 
 /// The settings of the server.
@@ -77,6 +86,11 @@ pub struct Settings {
     pub reload: ReloadSettings,
     /// What is said about a workload when it is applied.
     pub workloads: WorkloadSettings,
+    /// What the cluster is called in messages: people are told of several in one place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// How sinks are told.
+    pub sinks: SinkSettings,
     /// How it stops.
     pub shutdown: ShutdownSettings,
     /// True in a cluster's Pod. No setting, but some defaults differ, and a certificate must be configured.
@@ -190,6 +204,30 @@ pub struct WorkloadSettings {
     pub replicas: NonZeroUsize,
 }
 
+/// How sinks are told.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkSettings {
+    /// How many notices of a sink wait to be looked at; more are dropped, and counted.
+    #[serde(with = "leaf")]
+    pub queue: NonZeroUsize,
+    /// How many replicas share the limits that vendors set.
+    #[serde(with = "leaf")]
+    pub replicas: NonZeroUsize,
+    /// How long one attempt may take.
+    #[serde(with = "leaf")]
+    pub timeout: Duration,
+    /// How long a message is tried.
+    #[serde(with = "leaf")]
+    pub give_up: Duration,
+    /// A PEM file with CA certificates that are trusted beside the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Whether a sink may be at a link-local address, where clouds keep the credentials of their machines.
+    #[serde(with = "leaf")]
+    pub link_local: bool,
+}
+
 /// How the server stops.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -201,6 +239,9 @@ pub struct ShutdownSettings {
     /// How long running requests then have.
     #[serde(with = "leaf")]
     pub drain: Duration,
+    /// How long sinks then have for what waits.
+    #[serde(with = "leaf")]
+    pub flush: Duration,
 }
 
 impl Settings {
@@ -234,6 +275,16 @@ impl Settings {
             shutdown: ShutdownSettings {
                 delay: Duration::from_secs(if in_cluster { 5 } else { 0 }),
                 drain: Duration::from_secs(20),
+                flush: Duration::from_secs(3),
+            },
+            cluster: None,
+            sinks: SinkSettings {
+                queue: NonZeroUsize::MIN.saturating_add(4095),
+                replicas: NonZeroUsize::MIN,
+                timeout: Duration::from_secs(10),
+                give_up: Duration::from_mins(15),
+                ca_file: None,
+                link_local: false,
             },
             in_cluster,
         }
@@ -280,6 +331,20 @@ impl Settings {
         }
     }
 
+    /// How messages are sent.
+    pub fn delivery(&self) -> DeliverySettings {
+        let sinks = &self.sinks;
+        DeliverySettings {
+            queue: sinks.queue,
+            replicas: NonZeroU32::try_from(sinks.replicas).unwrap_or(NonZeroU32::MAX),
+            timeout: sinks.timeout,
+            give_up: sinks.give_up,
+            ca_file: sinks.ca_file.clone(),
+            link_local: sinks.link_local,
+            cluster: self.cluster.clone().filter(|cluster| !cluster.is_empty()),
+        }
+    }
+
     /// What no value says alone.
     fn contradictions(&self, figment: &Figment) -> Vec<String> {
         let mut problems = Vec::new();
@@ -313,6 +378,7 @@ impl Settings {
             ("timeouts.idle", self.timeouts.idle),
             ("timeouts.body", self.timeouts.body),
             ("reload.poll", self.reload.poll),
+            ("sinks.timeout", self.sinks.timeout),
         ] {
             if value.is_zero() {
                 problems.push(format!("{} is 0, which leaves no time at all", origin(figment, name)));

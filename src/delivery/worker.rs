@@ -1,0 +1,350 @@
+//! One task for each sink: it groups notices, and sends one message after the other.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::channel::Channels;
+use super::metrics::{Dropped, SinkMetrics};
+use super::outlet::Item;
+use super::pace::Limiter;
+use crate::notice::digest::{Added, Digest, Digests};
+use crate::notice::message::{Message, Verdict};
+use crate::notice::sinks::SinkSpec;
+use crate::notice::template::Templates;
+
+/// What is due at once and is more than this shares messages, where the sink is read by people.
+const MANY: usize = 3;
+
+/// No more groups than this share a message.
+const MOST_IN_ONE: usize = 50;
+
+/// The longest wait between two attempts.
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+/// When the server ends, for every worker: none while it goes on.
+pub(super) type Stop = watch::Receiver<Option<Instant>>;
+
+/// What came of a message.
+type Sent = (Message, Result<(), (Dropped, String)>);
+
+pub(super) struct Worker {
+    pub(super) sink: Arc<SinkSpec>,
+    pub(super) templates: Templates,
+    pub(super) channels: Channels,
+    pub(super) limiter: Option<Arc<Limiter>>,
+    pub(super) metrics: SinkMetrics,
+    pub(super) lasting: Arc<AtomicUsize>,
+    pub(super) stop: Stop,
+    pub(super) digests: Digests,
+    /// What is due and has not fit into a message.
+    pub(super) ready: VecDeque<Digest>,
+    pub(super) start: Instant,
+    /// When the vendor's limit lets the next message through, where it does not now.
+    pub(super) blocked: Option<Instant>,
+    pub(super) sending: Option<Pin<Box<dyn Future<Output = Sent> + Send>>>,
+    /// How many notices are on their way.
+    pub(super) on_the_way: usize,
+}
+
+impl Worker {
+    /// Works until the queue is closed and all is sent, or the time to stop is over.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Item>) {
+        let mut items = Vec::new();
+        let mut closed = false;
+        loop {
+            let ends = *self.stop.borrow();
+            if ends.is_some() {
+                // Takes what is in it still, and no more.
+                queue.close();
+            }
+            self.send_next(closed);
+            self.show(queue.len());
+            if closed && self.sending.is_none() && self.ready.is_empty() && self.digests.waiting() == 0 {
+                return;
+            }
+            let wake = self.wake(closed);
+            tokio::select! {
+                count = queue.recv_many(&mut items, 512), if !closed => {
+                    closed = count == 0;
+                    for item in items.drain(..) {
+                        self.take(item);
+                    }
+                }
+                sent = finished(&mut self.sending) => self.finish(sent),
+                () = until(wake) => {}
+                () = until(ends) => {
+                    self.give_up(queue.len());
+                    return;
+                }
+                Ok(()) = self.stop.changed(), if ends.is_none() => {}
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn take(&mut self, item: Item) {
+        let now = self.now();
+        match item {
+            Item::Notice(notice) => match self.digests.add(&notice, now) {
+                Added::Waits => {}
+                Added::Repeated => {
+                    self.metrics.repeated.inc();
+                }
+                Added::NoRoom => self.drop(Dropped::TooManyGroups, 1, "", "too many workloads have news at a time"),
+            },
+            Item::End(notice) => self.digests.end(&notice, now),
+            Item::PolicyServed => self.digests.end_policy(now),
+        }
+        self.lasting.store(self.digests.lasting(), Ordering::Relaxed);
+    }
+
+    /// Starts to send what is due, where nothing is being sent. What waits goes at once where the server ends.
+    fn send_next(&mut self, ends: bool) {
+        if self.sending.is_some() || self.blocked.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        self.blocked = None;
+        let now = self.now();
+        if ends {
+            self.ready.extend(self.digests.flush(now));
+        } else {
+            let room = MOST_IN_ONE.saturating_sub(self.ready.len());
+            self.ready.extend(self.digests.take(now, room));
+        }
+        if self.ready.is_empty() {
+            return;
+        }
+        if let Some(Err(wait)) = self.limiter.as_ref().map(|limiter| limiter.check()) {
+            self.blocked = Some(Instant::now() + wait);
+            return;
+        }
+        let message = self.message();
+        self.on_the_way = notices(&message);
+        self.sending = Some(Box::pin(send(
+            Arc::clone(&self.sink),
+            self.channels.clone(),
+            self.limiter.clone(),
+            self.metrics.clone(),
+            self.stop.clone(),
+            message,
+        )));
+    }
+
+    /// The next message, of what is ready.
+    fn message(&mut self) -> Message {
+        let room = self.sink.settings.http().and_then(crate::notice::sinks::HttpSink::room);
+        let mut count = match room {
+            Some(_) if self.ready.len() > MANY => self.ready.len().min(MOST_IN_ONE),
+            _ => 1,
+        };
+        let digests = self.ready.make_contiguous();
+        let cluster = self.channels.settings.cluster.clone();
+        let written = loop {
+            let (written, problem) = self.templates.write(&digests[..count], cluster.as_deref());
+            if count == 1 || room.is_none_or(|room| written.body.len() <= room) {
+                if let Some(problem) = problem {
+                    tracing::warn!(
+                        sink = self.sink.name,
+                        problem,
+                        "the default template is used in its place"
+                    );
+                }
+                break written;
+            }
+            count = count.div_ceil(2);
+        };
+        let digests: Vec<Digest> = self.ready.drain(..count).collect();
+        Message {
+            title: written.title,
+            body: written.body,
+            links: written.links,
+            severity: digests.iter().map(|digest| digest.severity).max().unwrap_or_default(),
+            resolved: digests.iter().all(|digest| digest.resolved),
+            cluster,
+            id: id(),
+            digests,
+        }
+    }
+
+    fn finish(&mut self, (message, result): Sent) {
+        self.sending = None;
+        let notices = std::mem::take(&mut self.on_the_way);
+        match result {
+            Ok(()) => {
+                self.metrics.messages.inc();
+                self.metrics.told.inc_by(notices as u64);
+                tracing::debug!(
+                    sink = self.sink.name,
+                    title = message.title,
+                    notices,
+                    "a message arrived"
+                );
+            }
+            Err((reason, why)) => {
+                for digest in &message.digests {
+                    self.digests.failed(digest);
+                }
+                self.drop(reason, notices, &message.title, &why);
+            }
+        }
+    }
+
+    fn drop(&self, reason: Dropped, notices: usize, title: &str, why: &str) {
+        self.metrics.dropped(reason, notices);
+        tracing::warn!(
+            sink = self.sink.name,
+            reason = reason.name(),
+            notices,
+            title,
+            why,
+            "nobody is told of this"
+        );
+    }
+
+    /// The server ends, and this did not get away in time.
+    fn give_up(&mut self, queued: usize) {
+        let ready: usize = self.ready.iter().map(|digest| digest.notices).sum();
+        let notices = queued + self.on_the_way + ready + self.digests.waiting();
+        if notices > 0 {
+            let why = "the server ends, and the sink did not take them in time (the setting shutdown.flush)";
+            self.drop(Dropped::Shutdown, notices, "", why);
+        }
+        self.metrics.waiting.set(0);
+    }
+
+    fn show(&self, queued: usize) {
+        let ready: usize = self.ready.iter().map(|digest| digest.notices).sum();
+        let waiting = queued + ready + self.on_the_way + self.digests.waiting();
+        self.metrics.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// When there is something to do that nobody else wakes it for.
+    fn wake(&self, ends: bool) -> Option<Instant> {
+        if self.sending.is_some() {
+            return None;
+        }
+        let due = if self.ready.is_empty() && !ends {
+            Some(self.start + self.digests.next()?)
+        } else {
+            Some(Instant::now())
+        };
+        due.max(self.blocked)
+    }
+}
+
+fn notices(message: &Message) -> usize {
+    message.digests.iter().map(|digest| digest.notices).sum()
+}
+
+/// Tells this message from all others: by the time, and by a number for those of one moment.
+fn id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let process = std::process::id();
+    format!(
+        "{:x}-{process:x}-{:x}",
+        now.as_nanos(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn finished(sending: &mut Option<Pin<Box<dyn Future<Output = Sent> + Send>>>) -> Sent {
+    match sending {
+        Some(sending) => sending.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tries a message until it is there, or is of no use to anybody.
+async fn send(
+    sink: Arc<SinkSpec>,
+    channels: Channels,
+    limiter: Option<Arc<Limiter>>,
+    metrics: SinkMetrics,
+    mut stop: Stop,
+    message: Message,
+) -> Sent {
+    let mut delays = ExponentialBuilder::new()
+        .with_jitter()
+        .with_max_delay(LONGEST_DELAY)
+        .without_max_times()
+        .build();
+    let give_up = channels.settings.give_up;
+    let mut until = Instant::now() + give_up;
+    let mut attempts = 0;
+    let result = loop {
+        attempts += 1;
+        let last = stop.borrow().is_some();
+        let verdict = channels.attempt(&sink, &message).await;
+        let delay = delays.next().unwrap_or(LONGEST_DELAY);
+        let (wait, why, is_barred) = match verdict {
+            Verdict::Delivered => {
+                metrics.attempted("delivered");
+                break Ok(());
+            }
+            Verdict::Refused { why } => {
+                metrics.attempted("refused");
+                break Err((Dropped::Refused, why));
+            }
+            Verdict::Retry { after, why } => {
+                metrics.attempted("failed");
+                (after.map_or(delay, |after| after.max(delay)), why, after.is_some())
+            }
+            Verdict::Barred { wait, why } => {
+                metrics.attempted("barred");
+                // All that are barred at once do not come back at once.
+                (wait + delay, why, true)
+            }
+        };
+        if last {
+            break Err((Dropped::Shutdown, why));
+        }
+        let next = Instant::now() + wait;
+        if is_barred {
+            // The vendor says when: that is waited for, however long one would try by oneself.
+            until = until.max(next + give_up);
+        }
+        if next > until {
+            break Err((Dropped::GaveUp, why));
+        }
+        metrics.barred.set(1);
+        if attempts == 1 || is_barred {
+            tracing::warn!(
+                sink = sink.name,
+                why,
+                seconds = wait.as_secs(),
+                "a message did not arrive, and is tried again"
+            );
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {}
+            // One last attempt.
+            Ok(()) = stop.changed() => {}
+        }
+        if let Some(limiter) = &limiter {
+            limiter.ready().await;
+        }
+    };
+    metrics.barred.set(0);
+    (message, result)
+}
