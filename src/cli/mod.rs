@@ -8,6 +8,7 @@ mod eval;
 mod exit;
 mod man;
 mod manifests;
+mod notify_test;
 mod output;
 mod schema;
 mod serve;
@@ -43,6 +44,7 @@ commands! {
     Check => check::Check,
     Eval => eval::Eval,
     Manifests => manifests::Manifests,
+    NotifyTest => notify_test::NotifyTest,
     Certs => certs::Certs,
     Doctor => doctor::Doctor,
     Schema => schema::Schema,

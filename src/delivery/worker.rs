@@ -165,16 +165,7 @@ impl Worker {
             count = count.div_ceil(2);
         };
         let digests: Vec<Digest> = self.ready.drain(..count).collect();
-        Message {
-            title: written.title,
-            body: written.body,
-            links: written.links,
-            severity: digests.iter().map(|digest| digest.severity).max().unwrap_or_default(),
-            resolved: digests.iter().all(|digest| digest.resolved),
-            cluster,
-            id: id(),
-            digests,
-        }
+        Message::new(written, digests, cluster, id())
     }
 
     fn finish(&mut self, (message, result): Sent) {

@@ -1,6 +1,7 @@
 //! A length of time in a policy.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,6 +16,22 @@ pub struct Interval(pub Duration);
 impl Interval {
     pub(crate) const fn of_secs(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        if rest == 0 {
+            return formatter.write_str("0s");
+        }
+        for (unit, milliseconds) in UNITS {
+            if rest >= milliseconds {
+                write!(formatter, "{}{unit}", rest / milliseconds)?;
+                rest %= milliseconds;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -78,6 +95,9 @@ mod tests {
             assert_eq!(read(text), Some(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(read("1s500ms"), Some(Duration::from_millis(1500)));
+        for text in ["30s", "5m", "1h30m", "0s", "1d", "1s500ms"] {
+            assert_eq!(Interval(read(text).unwrap()).to_string(), text);
+        }
         for text in [
             "",
             "5",

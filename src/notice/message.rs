@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::digest::Digest;
 use super::severity::Severity;
+use super::template::Written;
 
 /// A message to be sent, written in the sink's markup.
 #[derive(Clone, Debug)]
@@ -26,6 +27,22 @@ pub struct Message {
     pub cluster: Option<String>,
     /// Tells this message from every other, in all replicas; the same for each attempt.
     pub id: String,
+}
+
+impl Message {
+    /// What templates made of digests.
+    pub fn new(written: Written, digests: Vec<Digest>, cluster: Option<String>, id: String) -> Self {
+        Self {
+            title: written.title,
+            body: written.body,
+            links: written.links,
+            severity: digests.iter().map(|digest| digest.severity).max().unwrap_or_default(),
+            resolved: digests.iter().all(|digest| digest.resolved),
+            digests,
+            cluster,
+            id,
+        }
+    }
 }
 
 /// What a sink is reached by, resolved. Its `Debug` prints none of it.

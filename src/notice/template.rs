@@ -42,7 +42,7 @@ pub struct Templates {
 }
 
 /// What templates made of digests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// One line, without markup.
     pub title: String,
@@ -54,26 +54,32 @@ pub struct Written {
 
 /// A template that cannot be used.
 #[derive(Clone, Debug)]
-pub(crate) struct BadTemplate {
+pub struct BadTemplate {
     /// The field of the sink: `title`, `body` or, for a link, its name.
-    pub(crate) field: Field,
+    pub field: Field,
     /// Where in its text, in bytes.
-    pub(crate) at: Range<usize>,
+    pub at: Range<usize>,
     /// What is wrong.
-    pub(crate) problem: Problem,
+    pub problem: Problem,
 }
 
 /// A field that holds a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Field {
+pub enum Field {
+    /// `title`
     Title,
+    /// `body`
     Body,
-    Link(String),
+    /// One of `links`.
+    Link(
+        /// What it is called.
+        String,
+    ),
 }
 
 impl Templates {
     /// Compiles a sink's templates, and tries them with a digest of each kind: every one that fails.
-    pub(crate) fn new(common: &Common, markup: &'static Markup) -> Result<Self, Vec<BadTemplate>> {
+    pub fn new(common: &Common, markup: &'static Markup) -> Result<Self, Vec<BadTemplate>> {
         let mut templates = Self::of(common, markup);
         let mut bad = Vec::new();
         let own = [
