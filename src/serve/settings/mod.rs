@@ -490,6 +490,8 @@ mod tests {
         settings.tls.cert = Some("cert".into());
         settings.tls.key = Some("key".into());
         settings.policy_fallback = Some("policy".into());
+        settings.cluster = Some("prod".to_owned());
+        settings.sinks.ca_file = Some("ca".into());
         let value = serde_json::to_value(&settings).unwrap();
         let mut names = Vec::new();
         for (name, value) in value.as_object().unwrap() {

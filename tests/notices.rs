@@ -1,0 +1,410 @@
+//! From the API server's request to the message: who is told of what, by a real server and real HTTP sinks.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a failure should stop a test"
+)]
+
+#[path = "support/sink.rs"]
+mod sink;
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sink::{Received, Reply, SinkDouble, nobody};
+use support::{Running, review};
+use tempfile::TempDir;
+
+const REVIEW: &str = "statefulset-web-0.json";
+
+/// A server whose policy has a sink at the double.
+struct Told {
+    server: Running,
+    sink: SinkDouble,
+    directory: TempDir,
+}
+
+/// The default rule, told to a webhook at once; `more` goes to the sink.
+fn policy(url: &str, more: &str) -> String {
+    format!(
+        "apiVersion: label-router/v1\nkind: RoutingPolicy\ngate: {{ label: ab-build-different, value: \"true\" }}\n\
+         notify: {{ sinks: [hook] }}\nrules:\n  - name: parity\n    match: {{ owner: {{ kinds: [StatefulSet] }} }}\n    \
+         ordinal: {{ from: [podIndexLabel, podName] }}\n    document: {{ annotation: custom-node-selector }}\n    routes:\n      \
+         - {{ when: even, nodeSelector: {{ \"${{$.document.key}}\": \"${{$.document.even}}\" }} }}\n      \
+         - {{ when: odd, nodeSelector: {{ \"${{$.document.key}}\": \"${{$.document.odd}}\" }} }}\nsinks:\n  \
+         - {{ name: hook, type: webhook, url: \"{url}\", groupWait: 200ms, groupInterval: 200ms{more} }}\n"
+    )
+}
+
+impl Told {
+    async fn start(more: &str) -> Self {
+        let sink = SinkDouble::start(|_| Reply::status(204)).await;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.yaml");
+        fs::write(&path, policy(&sink.url("/hook"), more)).unwrap();
+        let server = Running::start(|settings| settings.policy = vec![path]).await;
+        Self {
+            server,
+            sink,
+            directory,
+        }
+    }
+
+    /// Admits the Pod of an ordinal, under a UID of its own.
+    async fn admit(&self, ordinal: usize, change: impl FnOnce(&mut Value)) {
+        let mut review: Value = serde_json::from_str(&review(REVIEW)).unwrap();
+        let request = &mut review["request"];
+        let name = format!("web-{ordinal}");
+        request["name"] = json!(name);
+        request["object"]["metadata"]["name"] = json!(name);
+        request["object"]["metadata"]["labels"]["apps.kubernetes.io/pod-index"] = json!(ordinal.to_string());
+        request["object"]["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] = json!(name);
+        change(&mut review);
+        let answer = self.server.post(review.to_string()).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
+    /// The messages so far, when `condition` holds of them.
+    async fn messages(&self, what: &str, condition: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let start = Instant::now();
+        loop {
+            let messages: Vec<Value> = self.sink.received().iter().map(Received::json).collect();
+            if condition(&messages) {
+                return messages;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "waited for {what}: {messages:#?}"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let path = self.directory.path().join("policy.yaml");
+        let text = change(fs::read_to_string(&path).unwrap());
+        fs::write(path, text).unwrap();
+    }
+}
+
+fn title(message: &Value) -> &str {
+    message["data"]["title"].as_str().unwrap()
+}
+
+fn broken(review: &mut Value) {
+    review["request"]["object"]["metadata"]["annotations"]["custom-node-selector"] = json!("{");
+}
+
+#[tokio::test]
+async fn six_replicas_are_one_message() {
+    let told = Told::start("").await;
+    for ordinal in 0..6 {
+        told.admit(ordinal, |_| {}).await;
+    }
+    let messages = told.messages("one", |messages| !messages.is_empty()).await;
+    let namespace = serde_json::from_str::<Value>(&review(REVIEW)).unwrap()["request"]["namespace"].clone();
+    let namespace = namespace.as_str().unwrap();
+    assert_eq!(
+        title(&messages[0]),
+        format!("StatefulSet {namespace}/web: 6 replicas routed: 3 → node1, 3 → node2")
+    );
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_a_dry_run_and_a_reinvoked_pod_is_told_once() {
+    let told = Told::start("").await;
+    told.admit(0, |review| review["request"]["dryRun"] = json!(true)).await;
+    told.admit(1, |_| {}).await;
+    // The API server asks again, with the patched Pod and a UID of its own, when a later webhook changes the Pod.
+    told.admit(1, |review| {
+        review["request"]["uid"] = json!("another");
+        review["request"]["object"]["spec"]["nodeSelector"] = json!({ "name": "node2" });
+    })
+    .await;
+    told.admit(3, |_| {}).await;
+    let messages = told.messages("one", |messages| !messages.is_empty()).await;
+    assert!(
+        title(&messages[0]).ends_with("2 replicas routed: 2 → node2"),
+        "{}",
+        title(&messages[0])
+    );
+    let metrics = told.server.ops("/metrics").await.body;
+    assert!(
+        metrics.contains("label_router_notices_total{sink=\"hook\"} 2\n"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn a_rejection_is_told_and_its_end_too() {
+    let told = Told::start("").await;
+    told.admit(1, broken).await;
+    let messages = told.messages("the rejection", |messages| !messages.is_empty()).await;
+    assert!(
+        title(&messages[0]).ends_with("1 replica rejected"),
+        "{}",
+        title(&messages[0])
+    );
+    let line = &messages[0]["data"]["digests"][0]["lines"][0];
+    assert_eq!(line["pods"], json!(["web-1"]));
+    assert!(
+        line["message"].as_str().unwrap().contains("custom-node-selector"),
+        "{line}"
+    );
+    // The controller tries again: no news.
+    told.admit(1, broken).await;
+    told.admit(1, |_| {}).await;
+    let ended = |messages: &[Value]| {
+        messages
+            .iter()
+            .any(|message| title(message).ends_with("1 replica no longer rejected"))
+    };
+    let messages = told.messages("its end", ended).await;
+    let rejections = messages
+        .iter()
+        .filter(|message| title(message).ends_with("1 replica rejected"));
+    assert_eq!(rejections.count(), 1);
+}
+
+#[tokio::test]
+async fn a_pod_that_no_rule_matches_is_told_of_by_the_file() {
+    let told = Told::start("").await;
+    told.admit(0, |review| {
+        review["request"]["object"]["metadata"]["ownerReferences"][0]["kind"] = json!("CloneSet");
+    })
+    .await;
+    let messages = told.messages("the rejection", |messages| !messages.is_empty()).await;
+    assert!(title(&messages[0]).contains("CloneSet"), "{}", title(&messages[0]));
+    assert_eq!(messages[0]["data"]["digests"][0]["lines"][0]["rule"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_matters_less_is_left_out() {
+    let told = Told::start(", minSeverity: critical").await;
+    told.admit(0, |_| {}).await;
+    told.admit(1, broken).await;
+    let messages = told.messages("the rejection", |messages| !messages.is_empty()).await;
+    assert_eq!(messages.len(), 1);
+    assert!(title(&messages[0]).ends_with("rejected"));
+}
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_served_is_told_of_and_that_it_is_mended() {
+    let told = Told::start("").await;
+    told.rewrite(|text| text.replace("when: even", "when: evn"));
+    let messages = told.messages("the refusal", |messages| !messages.is_empty()).await;
+    assert_eq!(title(&messages[0]), "the policy was changed and cannot be served");
+    let line = messages[0]["data"]["digests"][0]["lines"][0]["message"]
+        .as_str()
+        .unwrap();
+    assert!(line.contains("evn") && line.contains("policy.yaml:"), "{line}");
+    told.rewrite(|text| text.replace("when: evn", "when: even"));
+    let mended = |messages: &[Value]| {
+        messages
+            .iter()
+            .any(|message| title(message) == "the changed policy is served")
+    };
+    told.messages("the end", mended).await;
+}
+
+#[tokio::test]
+async fn what_waits_is_sent_before_the_server_ends() {
+    let told = Told::start("").await;
+    told.rewrite(|text| text.replace("groupWait: 200ms", "groupWait: 1h"));
+    let reload = told
+        .server
+        .client
+        .post(format!("http://{}/-/reload", told.server.server.ops_address()));
+    support::answer(reload).await;
+    told.admit(0, |_| {}).await;
+    let Told { server, sink, .. } = told;
+    server.server.shut_down().await;
+    assert_eq!(sink.received().len(), 1);
+}
+
+/// Every place where a secret may show: the log, the metrics, the configuration, and what a command says.
+#[test]
+fn no_output_holds_a_secret_whatever_a_sink_answers() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let echo = runtime.block_on(SinkDouble::start(|received| {
+        // The worst vendor: it repeats all it got.
+        let headers: Vec<String> = received
+            .headers
+            .values()
+            .map(|value| value.to_str().unwrap_or_default().to_owned())
+            .collect();
+        Reply::Status(
+            400,
+            Vec::new(),
+            format!("{} {} {}", received.uri, headers.join(" "), received.text()),
+        )
+    }));
+    let dead = runtime.block_on(nobody());
+    let resetting = runtime.block_on(sink::resetting());
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("secret"), "s3cr3t-of-the-file\n").unwrap();
+    let answers = [
+        format!("http://{}", echo.address),
+        format!("http://{dead}"),
+        format!("http://{resetting}"),
+        format!("https://{}", echo.address),
+        "http://169.254.169.254".to_owned(),
+        "http://no-such-host.invalid".to_owned(),
+    ];
+    let mut sinks = String::new();
+    let mut names = Vec::new();
+    for (number, host) in answers.iter().enumerate() {
+        for kind in [
+            "dingtalk",
+            "feishu",
+            "wecom",
+            "slack",
+            "teams",
+            "webhook",
+            "alertmanager",
+        ] {
+            let name = format!("{kind}{number}");
+            let secret = match kind {
+                "dingtalk" | "feishu" => format!(", secret: {{ file: {} }}", at("secret").display()),
+                "webhook" => ", secret: { env: SECRET }, headers: { Authorization: { env: SECRET } }".to_owned(),
+                _ => String::new(),
+            };
+            let url = format!("{host}/t0ken-in-the-path/send?access_token=t0ken-in-the-query&key=t0ken-in-the-key");
+            sinks += &format!(
+                "  - {{ name: {name}, type: {kind}, url: \"{url}\"{secret}, groupWait: 0s, required: true }}\n"
+            );
+            names.push(name);
+        }
+    }
+    let head = policy("http://127.0.0.1/", "")
+        .split("sinks:\n")
+        .next()
+        .unwrap()
+        .to_owned();
+    let text = head.replace(
+        "notify: { sinks: [hook] }",
+        &format!("notify: {{ sinks: [{}] }}", names.join(", ")),
+    );
+    fs::write(at("policy.yaml"), format!("{text}sinks:\n{sinks}")).unwrap();
+    let mut outputs = Vec::new();
+    let run = |arguments: &[&str]| {
+        let output = assert_cmd::Command::cargo_bin("label-router")
+            .unwrap()
+            .args(arguments)
+            .env("SECRET", "s3cr3t-of-the-environment")
+            .env("LABEL_ROUTER_LOG_LEVEL", "debug")
+            .env("LABEL_ROUTER_SINKS_TIMEOUT", "2s")
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let file = at("policy.yaml").display().to_string();
+    for name in names.iter().filter(|name| !name.ends_with('5')) {
+        outputs.push(run(&["notify-test", name, "--policy", &file, "--kind", "rejected"]));
+        outputs.push(run(&["notify-test", name, "--policy", &file, "--print"]));
+    }
+    outputs.push(run(&["check", &file]));
+    outputs.extend(served(Path::new(&file)));
+    let said = outputs.join("\n");
+    for kind in ["refused", "failed"] {
+        assert!(said.contains(kind), "{kind} is missing in\n{said}");
+    }
+    for secret in ["s3cr3t", "t0ken"] {
+        let line = said.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None);
+    }
+    assert!(!echo.received().is_empty());
+}
+
+/// What a server process prints and shows that decides about a Pod and tells all of its sinks.
+fn served(policy: &Path) -> Vec<String> {
+    use std::process::{Command, Stdio};
+    let log = policy.with_file_name("log");
+    let mut process = Command::new(env!("CARGO_BIN_EXE_label-router"))
+        .args(["serve", "--listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0"])
+        .arg(format!("--policy={}", policy.display()))
+        .env("SECRET", "s3cr3t-of-the-environment")
+        .env("LABEL_ROUTER_LOG_LEVEL", "debug")
+        .env("LABEL_ROUTER_SHUTDOWN_FLUSH", "500ms")
+        .stdout(Stdio::from(fs::File::create(&log).unwrap()))
+        .stderr(Stdio::from(fs::File::options().append(true).open(&log).unwrap()))
+        .spawn()
+        .unwrap();
+    let read = || fs::read_to_string(&log).unwrap();
+    let after = |text: &str, word: &str, end: char| Some(text.split_once(word)?.1.split_once(end)?.0.to_owned());
+    let wait = |what: &str, condition: &dyn Fn(&str) -> bool| {
+        let start = Instant::now();
+        while !condition(&read()) {
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "waited for {what}\n{}",
+                read()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    wait("the addresses", &|text| {
+        text.contains("  operations  ") && text.contains("  reviews     https://")
+    });
+    let reviews = after(&read(), "  reviews     https://", '/').unwrap();
+    let ops = after(&read(), "  operations  ", ' ').unwrap();
+    let shown = runtime.block_on(async {
+        let client = reqwest::Client::builder()
+            .tls_danger_accept_invalid_certs(true)
+            .no_proxy()
+            .build()
+            .unwrap();
+        let request = client
+            .post(format!("https://{reviews}/mutate"))
+            .header("content-type", "application/json");
+        request.body(review(REVIEW)).send().await.unwrap();
+        let mut shown = Vec::new();
+        let start = Instant::now();
+        loop {
+            let metrics = client
+                .get(format!("{ops}/metrics"))
+                .send()
+                .await
+                .unwrap()
+                .text()
+                .await
+                .unwrap();
+            let refused = metrics
+                .lines()
+                .filter(|line| line.contains("result=\"refused\"") && line.ends_with(" 1"));
+            if refused.count() >= 14 || start.elapsed() > Duration::from_secs(20) {
+                shown.push(metrics);
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for path in ["/config", "/readyz"] {
+            shown.push(
+                client
+                    .get(format!("{ops}{path}"))
+                    .send()
+                    .await
+                    .unwrap()
+                    .text()
+                    .await
+                    .unwrap(),
+            );
+        }
+        shown
+    });
+    let killed = Command::new("kill").arg(process.id().to_string()).status().unwrap();
+    assert!(killed.success());
+    process.wait().unwrap();
+    assert!(read().contains("shutdown"), "{}", read());
+    shown.into_iter().chain([read()]).collect()
+}
