@@ -203,20 +203,24 @@ pub fn fit(text: &str, limit: usize, build: impl Fn(&str) -> Vec<u8>) -> Vec<u8>
     if whole.len() <= limit {
         return whole;
     }
-    let mut room = text.len().saturating_sub(whole.len() - limit + DOTS.len() + 1);
-    loop {
+    let start = |room: usize| {
         let end = text.floor_char_boundary(room);
-        let kept = match text[..end].rfind('\n') {
+        match text[..end].rfind('\n') {
             Some(line) if line > 0 => format!("{}\n{DOTS}", &text[..line]),
             _ => format!("{}{DOTS}", &text[..end]),
-        };
-        let built = build(&kept);
-        if built.len() <= limit || room == 0 {
-            return built;
         }
-        // What JSON escapes takes more room than it had in the text.
-        room = room.saturating_sub((built.len() - limit).max(1));
+    };
+    // How much longer a sink makes a line is its own business, so that the longest start that fits is searched.
+    let (mut fits, mut too_long) = (0, text.len());
+    while fits + 1 < too_long {
+        let middle = usize::midpoint(fits, too_long);
+        if build(&start(middle)).len() <= limit {
+            fits = middle;
+        } else {
+            too_long = middle;
+        }
     }
+    build(&start(fits))
 }
 
 /// Seconds since 1970.
