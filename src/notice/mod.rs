@@ -11,6 +11,7 @@ mod notice;
 mod notify;
 pub mod samples;
 mod severity;
+mod sign;
 pub mod sinks;
 mod telling;
 pub mod template;

@@ -7,8 +7,7 @@ use std::ops::Range;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
 use crate::engine::problem::Problem;
-use crate::notice::sinks::Common;
-use crate::notice::sinks::webhook::is_header_name;
+use crate::notice::sinks::{Common, is_header_name};
 
 /// How many values a policy may have once its aliases are written out.
 const MOST_VALUES: usize = 200_000;
@@ -82,7 +81,19 @@ pub(super) fn is_secret_field(name: &str) -> bool {
 
 /// True for a field of a sink that is never secret.
 pub(super) fn is_plain_sink_field(name: &str) -> bool {
-    Common::FIELDS.contains(&name) || ["format", "atMobiles", "atAll", "keyword"].contains(&name)
+    const OF_SOME_TYPE: [&str; 10] = [
+        "format",
+        "atMobiles",
+        "atUsers",
+        "atAll",
+        "mentions",
+        "mentionFrom",
+        "keyword",
+        "payload",
+        "contentType",
+        "signature",
+    ];
+    Common::FIELDS.contains(&name) || OF_SOME_TYPE.contains(&name)
 }
 
 /// True where the value at a pointer may be a secret: below such a field, and below a field of a sink that nobody knows,

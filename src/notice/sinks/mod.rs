@@ -3,13 +3,20 @@
 //! Each file holds one `type` of sink: its settings, what is sent (`render`) and what an answer means (`classify`), both pure.
 
 pub mod alertmanager;
+mod answer;
 mod common;
 pub mod dingtalk;
 pub mod event;
 pub mod feishu;
+mod header;
 pub mod log;
+mod mention;
+#[cfg(test)]
+#[path = "tests/sample.rs"]
+mod sample;
 pub mod slack;
 pub mod teams;
+mod text;
 mod value;
 pub mod webhook;
 pub mod wecom;
@@ -21,8 +28,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
 pub use common::Common;
+pub use header::HeaderName;
+pub(crate) use header::is_header_name;
 pub use value::{Url, Value};
-use webhook::HeaderName;
 
 use crate::notice::grouping::Grouping;
 use crate::notice::markup::{Markup, PLAIN};
