@@ -232,3 +232,24 @@ pub(crate) fn unix_time(at: SystemTime) -> Duration {
 pub(crate) fn rfc3339(at: SystemTime) -> String {
     jiff::Timestamp::try_from(at).map_or_else(|_| String::new(), |at| format!("{at:.0}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_start_that_fits_is_kept() {
+        // A sink that makes each line ten bytes longer, and has a frame of two.
+        let build = |text: &str| format!("[{}]", text.replace('\n', "\n0123456789")).into_bytes();
+        let fitted = |text: &str, limit| String::from_utf8(fit(text, limit, build)).unwrap();
+        assert_eq!(fitted("ab\ncd", 17), "[ab\n0123456789cd]");
+        assert_eq!(fitted("ab\ncd", 16), "[ab…]");
+        let long = "ab\n".repeat(1000);
+        let kept = fitted(&long, 1000);
+        assert!(kept.len() <= 1000 && kept.len() > 1000 - 14, "{}", kept.len());
+        assert!(kept.ends_with("\n0123456789ab\n0123456789…]"), "{kept}");
+        // A line that is too long is cut between characters; a frame that is too long stays.
+        assert_eq!(fitted("名名名", 8), "[名…]");
+        assert_eq!(fitted("名名名", 1), "[…]");
+    }
+}

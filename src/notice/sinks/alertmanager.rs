@@ -25,11 +25,11 @@ use crate::notice::notice::Kind;
 const PATH: &str = "/api/v2/alerts";
 /// How long an alert lasts that says what goes on: its end is sent when it ends. Until then it is told again after 4 hours
 /// (`repeatInterval`), so that less would end it too early, and a lost end leaves it for an hour more.
-const LASTING: Duration = Duration::from_secs(5 * 3600);
+const LASTING: Duration = Duration::from_hours(5);
 /// The same for the policy: it is looked at again only when somebody changes it.
-const POLICY: Duration = Duration::from_secs(7 * 86_400);
+const POLICY: Duration = Duration::from_hours(7 * 24);
 /// How long an alert lasts that says what happened.
-const PASSING: Duration = Duration::from_secs(300);
+const PASSING: Duration = Duration::from_mins(5);
 
 /// A Prometheus Alertmanager, which groups and deduplicates for many replicas.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]

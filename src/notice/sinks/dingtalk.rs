@@ -24,7 +24,7 @@ use crate::notice::sign;
 /// The longest body of a request, in bytes.
 const LIMIT: usize = 20_000;
 /// How long a robot that was too fast is barred.
-const BARRED: Duration = Duration::from_secs(600);
+const BARRED: Duration = Duration::from_mins(10);
 
 /// A DingTalk robot of a group.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -152,7 +152,7 @@ impl HttpSink for DingTalk {
     fn pace(&self) -> Option<Pace> {
         Some(Pace {
             messages: 20,
-            per: Duration::from_secs(60),
+            per: Duration::from_mins(1),
         })
     }
 

@@ -57,7 +57,9 @@ fn escape(plain: &str) -> String {
     text::escape(plain, |out, character, _| match character {
         // A colon starts and ends the name of an emoji.
         '&' | '<' | '>' | '~' | '*' | '_' | '`' | '[' | ']' | '\\' | '$' | '|' | ':' => {
-            out.push_str(&format!("&#{};", u32::from(character)));
+            use std::fmt::Write;
+            // Writing to a String cannot fail.
+            let _ = write!(out, "&#{};", u32::from(character));
         }
         _ => out.push(character),
     })

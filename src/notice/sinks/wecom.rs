@@ -23,7 +23,7 @@ use crate::notice::severity::Severity;
 /// The longest content, in bytes of UTF-8, not of JSON.
 const LIMIT: usize = 4096;
 /// The minute within which a robot may be too fast.
-const BARRED: Duration = Duration::from_secs(60);
+const BARRED: Duration = Duration::from_mins(1);
 
 /// A WeCom robot of a group.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -108,7 +108,7 @@ impl HttpSink for WeCom {
     fn pace(&self) -> Option<Pace> {
         Some(Pace {
             messages: 20,
-            per: Duration::from_secs(60),
+            per: Duration::from_mins(1),
         })
     }
 

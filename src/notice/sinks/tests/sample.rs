@@ -48,8 +48,8 @@ fn grouping() -> Grouping {
         by: vec![By::Owner, By::Outcome],
         wait: Duration::ZERO,
         interval: Duration::ZERO,
-        repeat: Duration::from_secs(3600),
-        resolve: Duration::from_secs(3600),
+        repeat: Duration::from_hours(1),
+        resolve: Duration::from_hours(1),
     }
 }
 

@@ -48,7 +48,7 @@ fn marks_become_pieces_and_cannot_be_forged() {
         [r#"t ["selectAction", "text"]"#, r#"e ["text"]"#]
     );
     // Cut within the link.
-    assert_eq!(texts(&link[..link.find('t').unwrap() + 1]), [r#"t ["text"]"#]);
+    assert_eq!(texts(&link[..=link.find('t').unwrap()]), [r#"t ["text"]"#]);
     assert_eq!(escape("a\u{fdd0}b\u{fdd4}\u{7}"), "ab");
     assert_eq!(texts(""), Vec::<String>::new());
     assert_eq!(run("{{{DATE(x)}}}")["text"], "{\u{200b}{{DATE(x)}}}");
