@@ -143,9 +143,10 @@ async fn nobody_is_told_of_a_dry_run_and_a_reinvoked_pod_is_told_once() {
 async fn a_rejection_is_told_and_its_end_too() {
     let told = Told::start("").await;
     told.admit(1, broken).await;
+    told.admit(3, broken).await;
     let messages = told.messages("the rejection", |messages| !messages.is_empty()).await;
     assert!(
-        title(&messages[0]).ends_with("1 replica rejected"),
+        title(&messages[0]).ends_with("2 replicas rejected"),
         "{}",
         title(&messages[0])
     );
@@ -161,12 +162,12 @@ async fn a_rejection_is_told_and_its_end_too() {
     let ended = |messages: &[Value]| {
         messages
             .iter()
-            .any(|message| title(message).ends_with("1 replica no longer rejected"))
+            .any(|message| title(message).ends_with("1 replica no longer rejected; 1 replica still rejected"))
     };
     let messages = told.messages("its end", ended).await;
     let rejections = messages
         .iter()
-        .filter(|message| title(message).ends_with("1 replica rejected"));
+        .filter(|message| title(message).ends_with("replicas rejected"));
     assert_eq!(rejections.count(), 1);
 }
 

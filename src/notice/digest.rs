@@ -51,6 +51,8 @@ pub struct Digest {
     pub lines: Vec<Line>,
     /// How many notices are told of in no line of their own.
     pub others: usize,
+    /// How many Pods of the group are rejected still; where it is about the policy, 1 while that is refused.
+    pub still: usize,
     /// When the first and the last of it happened, in RFC 3339.
     pub first: String,
     /// See `first`.
@@ -63,6 +65,9 @@ pub struct Digest {
     /// When the first of it happened.
     #[serde(skip)]
     pub since: SystemTime,
+    /// How long a rejection is taken to go on after this, unless it is told again.
+    #[serde(skip)]
+    pub lasts: Duration,
     /// What the group has in common: the same in every replica.
     #[serde(skip)]
     pub key: Key,
@@ -460,12 +465,14 @@ impl Digests {
     }
 
     fn ended(&mut self, lasting: &Lasting, now: Duration) {
+        let mut end = Notice::clone(&lasting.notice);
+        end.at += now.saturating_sub(lasting.seen);
         let Some(group) = self.group(&lasting.key, now) else {
             return;
         };
         // When it comes again, it is told again.
         group.told.remove(&fingerprint(&lasting.notice));
-        self.wait(&lasting.key, &lasting.notice, true, now);
+        self.wait(&lasting.key, &end, true, now);
     }
 
     fn expire(&mut self, now: Duration) {
@@ -483,7 +490,7 @@ impl Digests {
     }
 
     /// Puts a notice, or the end of one, into its group.
-    fn wait(&mut self, key: &Key, notice: &Arc<Notice>, resolved: bool, now: Duration) {
+    fn wait(&mut self, key: &Key, notice: &Notice, resolved: bool, now: Duration) {
         let (wait, interval) = (self.grouping.wait, self.grouping.interval);
         let Some(group) = self.group(key, now) else { return };
         let pending = group.pending.get_or_insert_default();
@@ -495,7 +502,8 @@ impl Digests {
     }
 
     fn digest(&mut self, key: Key, now: Duration) -> Option<Digest> {
-        let repeat = self.grouping.repeat;
+        let (repeat, resolve) = (self.grouping.repeat, self.grouping.resolve);
+        let still = self.lasting.values().filter(|lasting| lasting.key == key).count();
         let group = self.groups.get_mut(&key)?;
         let pending = group.pending.take()?;
         group.last_sent = Some(now);
@@ -506,7 +514,11 @@ impl Digests {
             }
         }
         group.told.extend(pending.told.iter().map(|told| (*told, now)));
-        Some(pending.into_digest(key))
+        Some(Digest {
+            still,
+            lasts: resolve,
+            ..pending.into_digest(key)
+        })
     }
 }
 
@@ -599,6 +611,8 @@ impl Pending {
             rules: rules.into_iter().collect(),
             replicas: lines.iter().map(|line| line.replicas).sum::<usize>() + self.others,
             others: self.others,
+            still: 0,
+            lasts: Duration::ZERO,
             first: rfc3339(since),
             last: rfc3339(self.last.unwrap_or(since)),
             generation: self.generation,

@@ -23,11 +23,8 @@ use crate::notice::notice::Kind;
 
 /// The API's path, below where an Alertmanager is.
 const PATH: &str = "/api/v2/alerts";
-/// How long an alert lasts that says what goes on: its end is sent when it ends. Until then it is told again after 4 hours
-/// (`repeatInterval`), so that less would end it too early, and a lost end leaves it for an hour more.
-const LASTING: Duration = Duration::from_hours(5);
-/// The same for the policy: it is looked at again only when somebody changes it.
-const POLICY: Duration = Duration::from_hours(7 * 24);
+/// How long an alert lasts that says what goes on with the policy: it is looked at again only when somebody changes it.
+const POLICY: Duration = Duration::from_secs(7 * 86_400);
 /// How long an alert lasts that says what happened.
 const PASSING: Duration = Duration::from_mins(5);
 
@@ -125,9 +122,11 @@ fn alerts(message: &Message, now: SystemTime) -> Vec<serde_json::Value> {
         for (labels, lines) in same {
             let going: Vec<&Line> = lines.iter().copied().filter(|line| !line.resolved).collect();
             let ends = match going.first().map(|line| line.outcome) {
+                // Another Pod of the same workload is rejected still.
+                None if digest.still > 0 => now + digest.lasts,
                 None => now,
                 Some(Kind::Policy) => now + POLICY,
-                Some(kind) if kind.lasts() => now + LASTING,
+                Some(kind) if kind.lasts() => now + digest.lasts,
                 Some(_) => now + PASSING,
             };
             let lines = if going.is_empty() { lines } else { going };
@@ -156,6 +155,11 @@ fn endpoint(url: &str) -> String {
 }
 
 impl SinkSettings for Alertmanager {
+    /// An Alertmanager has a `repeat_interval` of its own, and must hear of what goes on before the alert ends.
+    fn repeat_interval() -> Duration {
+        Duration::from_secs(300)
+    }
+
     fn http(&self) -> Option<&dyn HttpSink> {
         Some(self)
     }

@@ -26,8 +26,8 @@ pub struct Common {
     /// How long at least from one message of a group to the next; 5m unless said.
     #[serde(default = "five_minutes")]
     pub group_interval: Interval,
-    /// How long what was told is not told again while it stays the same; 4h unless said, and 5m for Events, of which the same
-    /// one again is counted.
+    /// How long what was told is not told again while it stays the same; 4h unless said. It is 5m for Events, of
+    /// which the same one again is counted, and for an Alertmanager, which has an interval of its own.
     pub repeat_interval: Option<Interval>,
     /// How long a rejection is taken to go on after the last attempt that was seen; 1h unless said. A controller waits up to
     /// 17 minutes between two attempts.

@@ -36,10 +36,19 @@ fn an_alert_goes_on_while_one_of_its_lines_does() {
     message.digests[0].lines.push(other);
     let sent = json(&sink(), &message);
     assert_eq!(sent.as_array().unwrap().len(), 2);
-    assert_eq!(sent[0]["endsAt"], rfc3339(sample::now() + LASTING));
+    assert_eq!(sent[0]["endsAt"], rfc3339(sample::now() + message.digests[0].lasts));
     let described = |at: usize| sent[at]["annotations"]["description"].as_str().unwrap();
     assert!(described(0).starts_with("web-0: a*b*c"), "{}", described(0));
     assert!(described(1).starts_with("web-9: "), "{}", described(1));
+}
+
+#[test]
+fn an_alert_goes_on_while_another_pod_is_rejected() {
+    let mut message = sample::resolved(&PLAIN);
+    message.digests[0].still = 1;
+    message.digests[0].lasts = Duration::from_hours(1);
+    let ends = sample::now() + Duration::from_hours(1);
+    assert_eq!(json(&sink(), &message)[0]["endsAt"], rfc3339(ends));
 }
 
 #[test]
