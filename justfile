@@ -112,7 +112,7 @@ ci:
 nightly: ci
     # The advisories are a git repository on a public host, which not every network reaches.
     cargo deny check advisories
-    cargo test --release --test reload -- --include-ignored --test-threads=1
+    cargo test --release --test reload --test delivery --test notices -- --include-ignored --test-threads=1 --nocapture
     cargo bench
     # Two release builds, and bases put together from Debian's packages.
     tests/image/build

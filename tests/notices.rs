@@ -409,3 +409,108 @@ fn served(policy: &Path) -> Vec<String> {
     assert!(read().contains("shutdown"), "{}", read());
     shown.into_iter().chain([read()]).collect()
 }
+
+/// How long reviews take that 20 clients send for a while, sorted.
+async fn latencies(server: &Running, how_long: Duration) -> Vec<Duration> {
+    let clients: Vec<_> = (0..20)
+        .map(|client| {
+            let (http, url) = (server.client.clone(), server.url("/mutate"));
+            tokio::spawn(async move {
+                let (start, mut latencies) = (Instant::now(), Vec::new());
+                let mut pod = 0;
+                while start.elapsed() < how_long {
+                    // Each Pod is another one, so that each is told of.
+                    pod += 1;
+                    let body = review(REVIEW).replace("web-0", &format!("web-{client}-{pod}"));
+                    let sent = Instant::now();
+                    let request = http.post(&url).header("content-type", "application/json").body(body);
+                    let answer = request.send().await.unwrap();
+                    assert_eq!(answer.status(), 200);
+                    answer.bytes().await.unwrap();
+                    latencies.push(sent.elapsed());
+                    // A rollout, and no benchmark.
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                latencies
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for client in clients {
+        all.extend(client.await.unwrap());
+    }
+    all.sort_unstable();
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures, so that nothing else may run: just nightly"]
+async fn dead_and_slow_sinks_delay_no_review() {
+    const ROUND: Duration = Duration::from_secs(4);
+    let directory = tempfile::tempdir().unwrap();
+    let slow = SinkDouble::start(|_| Reply::Slow(Duration::from_mins(1))).await;
+    let dead = nobody().await;
+    let head = policy("http://127.0.0.1/", "")
+        .split("sinks:\n")
+        .next()
+        .unwrap()
+        .to_owned();
+    let (mut names, mut sinks) = (Vec::new(), String::new());
+    for (number, kind) in [
+        "dingtalk",
+        "feishu",
+        "wecom",
+        "slack",
+        "teams",
+        "webhook",
+        "alertmanager",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let host = if number % 2 == 0 { dead } else { slow.address };
+        names.push(kind);
+        sinks += &format!(
+            "  - {{ name: {kind}, type: {kind}, url: \"http://{host}/x\", groupWait: 0s, groupInterval: 1s }}\n"
+        );
+    }
+    let told = head.replace("[hook]", &format!("[{}]", names.join(", "))) + "sinks:\n" + &sinks;
+    let untold = head.replace("notify: { sinks: [hook] }\n", "");
+    let mut servers = Vec::new();
+    for (name, text) in [("untold", &untold), ("told", &told)] {
+        let path = directory.path().join(format!("{name}.yaml"));
+        fs::write(&path, text).unwrap();
+        servers.push(Running::start(|settings| settings.policy = vec![path]).await);
+    }
+    let p99 = |latencies: &[Duration]| latencies[latencies.len() * 99 / 100];
+    for server in &servers {
+        latencies(server, ROUND).await;
+    }
+    let mut ratios = Vec::new();
+    let mut shown = Vec::new();
+    for round in 0..7 {
+        let mut measured = [Duration::ZERO; 2];
+        for turn in 0..2 {
+            let which = (round + turn) % 2;
+            measured[which] = p99(&latencies(&servers[which], ROUND).await);
+        }
+        let [untold, told] = measured;
+        ratios.push(told.as_secs_f64() / untold.as_secs_f64());
+        shown.push(measured);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "p99 of a review without sinks and with seven dead ones, by round: {shown:?}; median ratio {:.2}",
+        ratios[3]
+    );
+    assert!(ratios[3] <= 1.1, "{ratios:?}");
+    let metrics = servers[1].ops("/metrics").await.body;
+    let waiting = metrics
+        .lines()
+        .filter(|line| line.starts_with("label_router_notices_waiting"));
+    for line in waiting {
+        // Bounded: groups, one message, and the queue.
+        let count: u64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
+        assert!(count > 0, "{line}");
+    }
+}

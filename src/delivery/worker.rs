@@ -18,7 +18,7 @@ use super::pace::Limiter;
 use crate::notice::digest::{Added, Digest, Digests};
 use crate::notice::message::{Message, Verdict};
 use crate::notice::sinks::SinkSpec;
-use crate::notice::template::Templates;
+use crate::notice::template::{Templates, Written};
 
 /// What is due at once and is more than this shares messages, where the sink is read by people.
 const MANY: usize = 3;
@@ -144,26 +144,32 @@ impl Worker {
     /// The next message, of what is ready.
     fn message(&mut self) -> Message {
         let room = self.sink.settings.http().and_then(crate::notice::sinks::HttpSink::room);
-        let mut count = match room {
+        let most = match room {
             Some(_) if self.ready.len() > MANY => self.ready.len().min(MOST_IN_ONE),
             _ => 1,
         };
         let digests = self.ready.make_contiguous();
         let cluster = self.channels.settings.cluster.clone();
-        let written = loop {
-            let (written, problem) = self.templates.write(&digests[..count], cluster.as_deref());
-            if count == 1 || room.is_none_or(|room| written.body.len() <= room) {
-                if let Some(problem) = problem {
-                    tracing::warn!(
-                        sink = self.sink.name,
-                        problem,
-                        "the default template is used in its place"
-                    );
+        let write = |count: usize| self.templates.write(&digests[..count], cluster.as_deref());
+        let fits = |written: &Written| room.is_none_or(|room| written.body.len() <= room);
+        let (mut count, mut written) = (most, write(most));
+        if most > 1 && !fits(&written.0) {
+            // As many as fit: one that does not fit by itself is cut.
+            let (mut fitting, mut too_many) = (1, most);
+            while fitting + 1 < too_many {
+                let middle = usize::midpoint(fitting, too_many);
+                if fits(&write(middle).0) {
+                    fitting = middle;
+                } else {
+                    too_many = middle;
                 }
-                break written;
             }
-            count = count.div_ceil(2);
-        };
+            (count, written) = (fitting, write(fitting));
+        }
+        let (written, problem) = written;
+        if let Some(problem) = problem {
+            tracing::warn!(sink = self.sink.name, problem, "the default template is used in its place");
+        }
         let digests: Vec<Digest> = self.ready.drain(..count).collect();
         Message::new(written, digests, cluster, id())
     }
