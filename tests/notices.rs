@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "a failure should stop a test"
 )]
 
@@ -248,6 +249,10 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
             format!("{} {} {}", received.uri, headers.join(" "), received.text()),
         )
     }));
+    let fickle = runtime.block_on(SinkDouble::start(|received| {
+        let status = if received.text().len() % 2 == 0 { 200 } else { 503 };
+        Reply::Status(status, Vec::new(), format!("{} {}", received.uri, received.text()))
+    }));
     let dead = runtime.block_on(nobody());
     let resetting = runtime.block_on(sink::resetting());
     let directory = tempfile::tempdir().unwrap();
@@ -260,8 +265,9 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
         format!("https://{}", echo.address),
         "http://169.254.169.254".to_owned(),
         "http://no-such-host.invalid".to_owned(),
+        format!("http://{}", fickle.address),
     ];
-    let mut sinks = String::new();
+    let mut sinks: Vec<String> = Vec::new();
     let mut names = Vec::new();
     for (number, host) in answers.iter().enumerate() {
         for kind in [
@@ -280,9 +286,9 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
                 _ => String::new(),
             };
             let url = format!("{host}/t0ken-in-the-path/send?access_token=t0ken-in-the-query&key=t0ken-in-the-key");
-            sinks += &format!(
+            sinks.push(format!(
                 "  - {{ name: {name}, type: {kind}, url: \"{url}\"{secret}, groupWait: 0s, required: true }}\n"
-            );
+            ));
             names.push(name);
         }
     }
@@ -295,7 +301,7 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
         "notify: { sinks: [hook] }",
         &format!("notify: {{ sinks: [{}] }}", names.join(", ")),
     );
-    fs::write(at("policy.yaml"), format!("{text}sinks:\n{sinks}")).unwrap();
+    fs::write(at("policy.yaml"), format!("{text}sinks:\n{}", sinks.concat())).unwrap();
     let mut outputs = Vec::new();
     let run = |arguments: &[&str]| {
         let output = assert_cmd::Command::cargo_bin("label-router")
@@ -455,7 +461,7 @@ async fn dead_and_slow_sinks_delay_no_review() {
         .next()
         .unwrap()
         .to_owned();
-    let (mut names, mut sinks) = (Vec::new(), String::new());
+    let (mut names, mut sinks) = (Vec::new(), Vec::new());
     for (number, kind) in [
         "dingtalk",
         "feishu",
@@ -470,11 +476,11 @@ async fn dead_and_slow_sinks_delay_no_review() {
     {
         let host = if number % 2 == 0 { dead } else { slow.address };
         names.push(kind);
-        sinks += &format!(
+        sinks.push(format!(
             "  - {{ name: {kind}, type: {kind}, url: \"http://{host}/x\", groupWait: 0s, groupInterval: 1s }}\n"
-        );
+        ));
     }
-    let told = head.replace("[hook]", &format!("[{}]", names.join(", "))) + "sinks:\n" + &sinks;
+    let told = head.replace("[hook]", &format!("[{}]", names.join(", "))) + "sinks:\n" + &sinks.concat();
     let untold = head.replace("notify: { sinks: [hook] }\n", "");
     let mut servers = Vec::new();
     for (name, text) in [("untold", &untold), ("told", &told)] {

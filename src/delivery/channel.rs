@@ -66,7 +66,7 @@ impl Channels {
                 action: "Route",
                 note: &note(message),
             };
-            if let Err(error) = events.tell(&event).await {
+            if let Err(error) = events.tell(&event, std::time::Instant::now()).await {
                 // A right that is missing may be granted, but what the API server calls wrong stays wrong.
                 return if error.is_invalid() {
                     Verdict::Refused { why: error.to_string() }

@@ -120,11 +120,8 @@ impl Delivery {
     }
 
     fn start(&self, sink: &SinkSpec) -> Option<Running> {
-        let templates = match Templates::new(&sink.common, sink.settings.markup()) {
-            Ok(templates) => templates,
-            // The policy was checked; this cannot be.
-            Err(_) => return None,
-        };
+        // It fails for no sink of a policy that was checked.
+        let templates = Templates::new(&sink.common, sink.settings.markup()).ok()?;
         let sink = Arc::new(sink.clone());
         let (sender, queue) = mpsc::channel(self.channels.settings.queue.get());
         let metrics = self.metrics.sink(&sink.name);

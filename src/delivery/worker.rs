@@ -27,7 +27,7 @@ const MANY: usize = 3;
 const MOST_IN_ONE: usize = 50;
 
 /// The longest wait between two attempts.
-const LONGEST_DELAY: Duration = Duration::from_secs(60);
+const LONGEST_DELAY: Duration = Duration::from_mins(1);
 
 /// When the server ends, for every worker: none while it goes on.
 pub(super) type Stop = watch::Receiver<Option<Instant>>;
@@ -168,7 +168,11 @@ impl Worker {
         }
         let (written, problem) = written;
         if let Some(problem) = problem {
-            tracing::warn!(sink = self.sink.name, problem, "the default template is used in its place");
+            tracing::warn!(
+                sink = self.sink.name,
+                problem,
+                "the default template is used in its place"
+            );
         }
         let digests: Vec<Digest> = self.ready.drain(..count).collect();
         Message::new(written, digests, cluster, id())
