@@ -13,8 +13,12 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use label_router::admission::{self, Wanted};
+use label_router::engine::{NoTrace, decide};
+use label_router::notice::{Telling, Told as Tells};
+use label_router::policy::{self, PolicyText};
 use serde_json::{Value, json};
 use sink::{Received, Reply, SinkDouble, nobody};
 use support::{Running, review};
@@ -30,7 +34,7 @@ struct Told {
 }
 
 /// The default rule, told to a webhook at once; `more` goes to the sink.
-fn policy(url: &str, more: &str) -> String {
+fn policy_telling(url: &str, more: &str) -> String {
     format!(
         "apiVersion: label-router/v1\nkind: RoutingPolicy\ngate: {{ label: ab-build-different, value: \"true\" }}\n\
          notify: {{ sinks: [hook] }}\nrules:\n  - name: parity\n    match: {{ owner: {{ kinds: [StatefulSet] }} }}\n    \
@@ -46,7 +50,7 @@ impl Told {
         let sink = SinkDouble::start(|_| Reply::status(204)).await;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("policy.yaml");
-        fs::write(&path, policy(&sink.url("/hook"), more)).unwrap();
+        fs::write(&path, policy_telling(&sink.url("/hook"), more)).unwrap();
         let server = Running::start(|settings| settings.policy = vec![path]).await;
         Self {
             server,
@@ -292,7 +296,7 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
             names.push(name);
         }
     }
-    let head = policy("http://127.0.0.1/", "")
+    let head = policy_telling("http://127.0.0.1/", "")
         .split("sinks:\n")
         .next()
         .unwrap()
@@ -456,7 +460,7 @@ async fn dead_and_slow_sinks_delay_no_review() {
     let directory = tempfile::tempdir().unwrap();
     let slow = SinkDouble::start(|_| Reply::Slow(Duration::from_mins(1))).await;
     let dead = nobody().await;
-    let head = policy("http://127.0.0.1/", "")
+    let head = policy_telling("http://127.0.0.1/", "")
         .split("sinks:\n")
         .next()
         .unwrap()
@@ -519,4 +523,47 @@ async fn dead_and_slow_sinks_delay_no_review() {
         let count: u64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
         assert!(count > 0, "{line}");
     }
+}
+
+/// Two rules of which the first goes on, and a shadowed one between them.
+const SEVERAL: &str = "apiVersion: label-router/v1
+kind: RoutingPolicy
+gate: { label: ab-build-different }
+notify: { sinks: [all] }
+rules:
+  - { name: first, continue: true, routes: [{ nodeSelector: { a: b } }], notify: { sinks: [one, two] } }
+  - { name: tried, mode: shadow, routes: [{ nodeSelector: { c: e } }], notify: { sinks: [two] } }
+  - { name: second, routes: [{ nodeSelector: { c: d } }], notify: { sinks: [one], outcomes: [routed] } }
+sinks:
+  - { name: one, type: log }
+  - { name: two, type: log }
+  - { name: all, type: log }
+";
+
+#[test]
+fn a_sink_is_told_of_a_pod_once_for_each_outcome() {
+    let file = "policy.yaml".to_owned();
+    let text = SEVERAL.to_owned();
+    let compiled = policy::load(&[PolicyText { file, text }]).unwrap();
+    let told = |telling: &Telling, dry_run: bool| {
+        let review = review(REVIEW);
+        let mut request = admission::decode(&review, &Wanted::by(&compiled.snapshot)).unwrap();
+        request.dry_run = dry_run;
+        let decision = decide(&compiled.snapshot, &request, &mut NoTrace);
+        let at = || SystemTime::UNIX_EPOCH;
+        let notices = telling.notices(&request, &decision, "abc", at, |_| false);
+        let shown = |told: Tells| {
+            let rule = told.notice.rule.as_deref().unwrap_or_default().to_owned();
+            format!("{} {} by {rule}", told.sink, told.notice.kind.name())
+        };
+        notices.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    let mut telling = compiled.telling.clone();
+    assert_eq!(
+        told(&telling, false),
+        ["0 routed by first", "1 routed by first", "1 shadowed by tried"]
+    );
+    assert!(told(&telling, true).is_empty());
+    telling.retain(|sink| sink == 0);
+    assert_eq!(told(&telling, false), ["0 routed by first"]);
 }

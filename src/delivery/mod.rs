@@ -139,6 +139,7 @@ impl Delivery {
             start: Instant::now(),
             blocked: None,
             sending: None,
+            crowded: false,
             on_the_way: 0,
             sink: Arc::clone(&sink),
         };

@@ -50,6 +50,8 @@ pub(super) struct Worker {
     /// When the vendor's limit lets the next message through, where it does not now.
     pub(super) blocked: Option<Instant>,
     pub(super) sending: Option<Pin<Box<dyn Future<Output = Sent> + Send>>>,
+    /// True while there are too many groups, so that the log says it once.
+    pub(super) crowded: bool,
     /// How many notices are on their way.
     pub(super) on_the_way: usize,
 }
@@ -97,11 +99,20 @@ impl Worker {
         let now = self.now();
         match item {
             Item::Notice(notice) => match self.digests.add(&notice, now) {
-                Added::Waits => {}
+                Added::Waits => self.crowded = false,
                 Added::Repeated => {
                     self.metrics.repeated.inc();
                 }
-                Added::NoRoom => self.drop(Dropped::TooManyGroups, 1, "", "too many workloads have news at a time"),
+                Added::NoRoom => {
+                    self.metrics.dropped(Dropped::TooManyGroups, 1);
+                    if !std::mem::replace(&mut self.crowded, true) {
+                        tracing::warn!(
+                            sink = self.sink.name,
+                            reason = Dropped::TooManyGroups.name(),
+                            "notices for this sink are dropped: too many groups wait at a time (the sink's groupBy)"
+                        );
+                    }
+                }
             },
             Item::End(notice) => self.digests.end(&notice, now),
             Item::PolicyServed => self.digests.end_policy(now),
