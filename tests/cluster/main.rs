@@ -116,6 +116,8 @@ fn main() -> ExitCode {
     trials.extend(tests![alone:
         outages::the_api_server_can_be_restarted,
         deploy::the_readme_brings_it_into_a_cluster,
+        deploy::the_chart_brings_it_into_a_cluster,
+        deploy::the_overlay_for_cert_manager_brings_it_into_a_cluster,
         deploy::every_way_is_one_that_the_api_server_takes,
         deploy::what_the_command_prints_installs_it,
         deploy::the_names_of_sts_webhook_lead_here,
