@@ -21,6 +21,10 @@ pub(crate) const REGISTRATION: &str = "label-router";
 pub(crate) const SECRET: &str = "label-router-tls";
 pub(crate) const HOST: &str = "label-router.label-router.svc";
 
+/// What an installation has in its namespace, beside Pods and what makes them.
+const CONTENTS: &str =
+    "configmaps,secrets,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies";
+
 /// Repairs take no longer than this, from the moment something is broken.
 pub(crate) const REPAIRED: Duration = Duration::from_secs(10);
 
@@ -235,30 +239,25 @@ impl Installed {
 impl Drop for Installed {
     fn drop(&mut self) {
         self.replicas.clear();
-        for arguments in [
-            [
-                "delete",
-                "mutatingwebhookconfiguration",
-                REGISTRATION,
-                "--ignore-not-found",
-            ],
-            [
-                "delete",
-                "validatingwebhookconfiguration",
-                REGISTRATION,
-                "--ignore-not-found",
-            ],
-        ] {
-            self.cluster.kubectl(&arguments);
+        let delete = |what: &[&str]| {
+            self.cluster
+                .kubectl(&[&["delete", "--ignore-not-found"], what].concat())
+        };
+        for kind in ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"] {
+            delete(&[kind, REGISTRATION]);
         }
-        // Its Pods first, and at once: the namespace would look after them again only in some seconds.
-        let own = ["-n", NAMESPACE, "delete"];
+        // Its Pods at once, after what would make others.
+        delete(&["-n", NAMESPACE, "deployments", "--all", "--cascade=foreground"]);
+        delete(&["-n", NAMESPACE, "pods", "--all", "--force", "--grace-period=0"]);
+        delete(&["-n", NAMESPACE, CONTENTS, "--all"]);
+        delete(&["namespace", NAMESPACE, "--wait=false"]);
+        // A controller would look for contents in some seconds, and then do this.
+        let finalized = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE }, "spec": { "finalizers": [] },
+        });
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/finalize");
         self.cluster
-            .kubectl(&[own.as_slice(), &["deployments", "--all", "--cascade=foreground"]].concat());
-        self.cluster
-            .kubectl(&[own.as_slice(), &["pods", "--all", "--force", "--grace-period=0"]].concat());
-        self.cluster
-            .kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found"]);
+            .kubectl_with(&["replace", "--raw", &path, "-f", "-"], &finalized.to_string());
     }
 }
 
