@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Exit;
-use crate::admission::registration::{Endpoint, registration, validation};
+use crate::admission::registration::{Endpoint, gaps, registration, validation};
 use crate::policy::{self, PolicyText};
 use crate::serve::{Policy, PolicyError};
 use crate::source::{self, SourceText};
@@ -88,7 +88,11 @@ impl Manifests {
             namespace: self.namespace.clone(),
             ..Endpoint::default()
         };
-        let registration = serde_json::to_value(registration(&compiled.snapshot, &endpoint))?;
+        let registration = registration(&compiled.snapshot, &endpoint);
+        for gap in gaps(&registration, &compiled.snapshot, &endpoint) {
+            eprintln!("warning: {gap}");
+        }
+        let registration = serde_json::to_value(registration)?;
         let validation = serde_json::to_value(validation(&compiled.snapshot, &endpoint))?;
         let mut manifests = Vec::new();
         for document in serde_yaml::Deserializer::from_str(INSTALL) {

@@ -244,10 +244,30 @@ pub(crate) async fn what_the_command_prints_installs_it(cluster: &'static Cluste
     cluster
         .kubectl(&["delete", "mutatingwebhookconfiguration", "label-router"])
         .success();
+    never_asked_about_is_no_error(cluster);
     let manifests = cluster.label_router(&["manifests"]).success();
     cluster.kubectl_with(&["apply", "-f", "-"], &manifests).success();
     installed.run(1).await;
     wait_for("a Pod to be placed", async || create_a_replica(cluster).await).await;
+}
+
+/// The API server takes a registration for a rule that it is never to ask about, and who prints it is told so.
+fn never_asked_about_is_no_error(cluster: &Cluster) {
+    let policy = cluster.directory().join("kube-system.yaml");
+    let text = "apiVersion: label-router/v1\nkind: RoutingPolicy\ngate: { label: routed }\nrules:\n  \
+                - { name: system, match: { namespaces: [kube-system] }, routes: [{ nodeSelector: { a: b } }] }\n";
+    fs::write(&policy, text).unwrap();
+    let policy = format!("--policy={}", policy.display());
+    let printed = cluster.label_router(&["manifests", "--only=registration", &policy]);
+    assert!(
+        printed
+            .stderr
+            .contains("warning: rule system is only for Pods in kube-system"),
+        "{}",
+        printed.stderr
+    );
+    let apply = ["apply", "--dry-run=server", "-f", "-"];
+    cluster.kubectl_with(&apply, &printed.success()).success();
 }
 
 /// The names that people of the original know: theirs is the Secret, and the caBundle is patched by hand.
