@@ -29,6 +29,10 @@ const MOST_IN_ONE: usize = 50;
 /// The longest wait between two attempts.
 const LONGEST_DELAY: Duration = Duration::from_mins(1);
 
+/// How long notices gather in the queue once some were taken: a rollout wakes a worker a few times, and not for each Pod,
+/// which would take time from decisions.
+const GATHERING: Duration = Duration::from_millis(100);
+
 /// When the server ends, for every worker: none while it goes on.
 pub(super) type Stop = watch::Receiver<Option<Instant>>;
 
@@ -61,11 +65,13 @@ impl Worker {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Item>) {
         let mut items = Vec::new();
         let mut closed = false;
+        let mut gathers = None;
         loop {
             let ends = *self.stop.borrow();
             if ends.is_some() {
                 // Takes what is in it still, and no more.
                 queue.close();
+                gathers = None;
             }
             self.send_next(closed);
             self.show(queue.len());
@@ -74,13 +80,15 @@ impl Worker {
             }
             let wake = self.wake(closed);
             tokio::select! {
-                count = queue.recv_many(&mut items, 512), if !closed => {
+                count = queue.recv_many(&mut items, 4096), if !closed && gathers.is_none() => {
                     closed = count == 0;
+                    gathers = (!closed).then(|| Instant::now() + GATHERING);
                     for item in items.drain(..) {
                         self.take(item);
                     }
                 }
                 sent = finished(&mut self.sending) => self.finish(sent),
+                () = until(gathers), if gathers.is_some() => gathers = None,
                 () = until(wake) => {}
                 () = until(ends) => {
                     self.give_up(queue.len());
