@@ -27,6 +27,7 @@ mod reinvocation;
 mod reload;
 #[path = "../support/shown.rs"]
 mod shown;
+mod sinks;
 mod workloads;
 
 use std::pin::Pin;
@@ -110,6 +111,7 @@ fn main() -> ExitCode {
         outages::under_fail_pods_wait_until_it_is_back,
         outages::under_ignore_pods_are_created_as_they_are,
         outages::a_registration_that_is_deleted_stops_it_at_once,
+        sinks::events_tell_the_owner,
         groundwork::a_service_account_can_be_acted_for,
         groundwork::a_certificate_can_be_asked_for,
     ]);
