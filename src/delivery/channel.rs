@@ -50,7 +50,8 @@ impl Channels {
             return retry("there is no client".to_owned());
         };
         for digest in &message.digests {
-            // What is about the policy is told by an Event on its ConfigMap, where it comes from one.
+            // What is about the policy is told by an Event on its ConfigMap, where that is followed; and a Pod without an
+            // owner has nothing to put one on while it is not made.
             let (Some(owner), Some(namespace)) = (&digest.owner, &digest.namespace) else {
                 continue;
             };
@@ -67,8 +68,9 @@ impl Channels {
                 note: &note(message),
             };
             if let Err(error) = events.tell(&event, std::time::Instant::now()).await {
-                // A right that is missing may be granted, but what the API server calls wrong stays wrong.
-                return if error.is_invalid() {
+                // A right that is missing may be granted, but what the API server calls wrong stays wrong, and a namespace
+                // that is deleted would hold up what is told of others.
+                return if error.is_invalid() || error.is_gone() {
                     Verdict::Refused { why: error.to_string() }
                 } else {
                     retry(error.to_string())

@@ -19,6 +19,7 @@ use super::webhook::Probe;
 use super::{rights, rules, webhook};
 use crate::admission::registration::Endpoint;
 use crate::cluster::{self, Client, ClusterError, Right, StoredSecret};
+use crate::notice::sinks::Settings;
 use crate::policy::{self, Compiled, Diagnostics, PolicyText};
 use crate::source;
 
@@ -230,7 +231,11 @@ impl Facts {
         });
         let user = format!("system:serviceaccount:{}:{account}", self.endpoint.namespace);
         let mut granted = Vec::new();
-        for right in rights::needed(&self.endpoint, secret) {
+        let sinks = self.compiled().into_iter().flat_map(|compiled| &compiled.sinks);
+        let events = sinks
+            .into_iter()
+            .any(|sink| matches!(sink.settings, Settings::Event(_)));
+        for right in rights::needed(&self.endpoint, secret, events) {
             let may = seen(cluster::may(client, &user, &right).await);
             granted.push((right, may));
         }
@@ -479,7 +484,7 @@ pub(super) mod tests {
             deployment: None,
             rights: Some(Rights {
                 user: "system:serviceaccount:label-router:label-router".to_owned(),
-                granted: rights::needed(&endpoint, "label-router-tls")
+                granted: rights::needed(&endpoint, "label-router-tls", false)
                     .into_iter()
                     .map(|right| (right, Ok(true)))
                     .collect(),

@@ -7,8 +7,8 @@ use super::finding::Finding;
 use crate::admission::registration::Endpoint;
 use crate::cluster::Right;
 
-/// The rights that it needs, as `deploy/` grants them.
-pub(super) fn needed(endpoint: &Endpoint, secret: &str) -> Vec<Right> {
+/// The rights that it needs, as `deploy/` grants them. `writes_events`: whether a sink does.
+pub(super) fn needed(endpoint: &Endpoint, secret: &str, writes_events: bool) -> Vec<Right> {
     let secrets = ["get", "list", "watch", "create", "update", "patch"].map(|verb| Right {
         verb,
         group: "",
@@ -25,7 +25,17 @@ pub(super) fn needed(endpoint: &Endpoint, secret: &str) -> Vec<Right> {
             name: endpoint.registration.clone(),
         })
     });
-    secrets.into_iter().chain(registrations.into_iter().flatten()).collect()
+    // On workloads in any namespace.
+    let events = ["create", "patch"].map(|verb| Right {
+        verb,
+        group: "events.k8s.io",
+        resource: "events",
+        namespace: None,
+        name: String::new(),
+    });
+    let events = events.into_iter().filter(|_| writes_events);
+    let registrations = registrations.into_iter().flatten();
+    secrets.into_iter().chain(registrations).chain(events).collect()
 }
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
@@ -39,7 +49,10 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let mut missing: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (right, granted) in &rights.granted {
         if granted != &Ok(true) {
-            let object = format!("{}/{}", right.resource, right.name);
+            let object = match right.name.as_str() {
+                "" => format!("{} in all namespaces", right.resource),
+                name => format!("{}/{name}", right.resource),
+            };
             missing.entry(object).or_default().push(right.verb);
         }
     }
@@ -48,7 +61,9 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         .map(|(object, verbs)| format!("{} {object}", verbs.join(", ")))
         .collect();
     vec![if missing.is_empty() {
-        Finding::ok(format!("{} may keep its Secret and the caBundle", rights.user))
+        let events = rights.granted.iter().any(|(right, _)| right.resource == "events");
+        let also = if events { ", and write Events" } else { "" };
+        Finding::ok(format!("{} may keep its Secret and the caBundle{also}", rights.user))
     } else {
         Finding::failed(
             format!("{} may not {}", rights.user, missing.join("; ")),
@@ -84,6 +99,25 @@ mod tests {
             findings[0].message,
             "system:serviceaccount:label-router:label-router may not patch mutatingwebhookconfigurations/label-router; \
              get, patch secrets/label-router-tls"
+        );
+    }
+
+    #[test]
+    fn a_sink_that_writes_events_needs_more() {
+        let mut facts = facts();
+        let endpoint = Endpoint::default();
+        let with_events = needed(&endpoint, "label-router-tls", true);
+        rights(&mut facts).granted = with_events.into_iter().map(|right| (right, Ok(true))).collect();
+        assert!(
+            judge(&facts)[0]
+                .message
+                .ends_with("may keep its Secret and the caBundle, and write Events")
+        );
+        rights(&mut facts).granted.last_mut().unwrap().1 = Ok(false);
+        assert!(
+            judge(&facts)[0]
+                .message
+                .ends_with("may not patch events in all namespaces")
         );
     }
 
