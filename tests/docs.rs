@@ -15,6 +15,7 @@
 )]
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -209,7 +210,7 @@ fn a_rollout_is_told_as_the_page_says() {
         while let Some(due) = digests.next().filter(|due| *due <= until) {
             for digest in digests.take(due, usize::MAX) {
                 let title = templates.write(&[digest], None).0.title;
-                told += &format!("{:<12}{title}\n", Interval(due).to_string());
+                let _ = writeln!(told, "{:<12}{title}", Interval(due).to_string());
             }
         }
     };

@@ -199,6 +199,39 @@ async fn what_matters_less_is_left_out() {
 }
 
 #[tokio::test]
+async fn a_sink_whose_secret_is_made_later_is_told_from_then_on() {
+    let sink = SinkDouble::start(|_| Reply::status(204)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let (path, url) = (directory.path().join("policy.yaml"), directory.path().join("url"));
+    let by_file = format!("{{ file: \"{}\" }}", url.display());
+    fs::write(&path, policy("URL", "").replace("\"URL\"", &by_file)).unwrap();
+    let server = Running::start(|settings| {
+        settings.policy = vec![path];
+        settings.reload.poll = Duration::from_millis(50);
+    })
+    .await;
+    let told = Told {
+        server,
+        sink,
+        directory,
+    };
+    told.admit(0, |_| {}).await;
+    fs::write(&url, told.sink.url("/hook")).unwrap();
+    let start = Instant::now();
+    // From some Pod on it is told; of those before, nobody is.
+    for ordinal in 1.. {
+        told.admit(ordinal, |_| {}).await;
+        if !told.sink.received().is_empty() {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "the sink is still left out");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let messages = told.messages("one", |messages| !messages.is_empty()).await;
+    assert!(!messages[0].to_string().contains("web-0"), "{messages:#?}");
+}
+
+#[tokio::test]
 async fn a_policy_that_cannot_be_served_is_told_of_and_that_it_is_mended() {
     let told = Told::start("").await;
     told.rewrite(|text| text.replace("when: even", "when: evn"));
