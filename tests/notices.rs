@@ -204,7 +204,7 @@ async fn a_sink_whose_secret_is_made_later_is_told_from_then_on() {
     let directory = tempfile::tempdir().unwrap();
     let (path, url) = (directory.path().join("policy.yaml"), directory.path().join("url"));
     let by_file = format!("{{ file: \"{}\" }}", url.display());
-    fs::write(&path, policy("URL", "").replace("\"URL\"", &by_file)).unwrap();
+    fs::write(&path, policy_telling("URL", "").replace("\"URL\"", &by_file)).unwrap();
     let server = Running::start(|settings| {
         settings.policy = vec![path];
         settings.reload.poll = Duration::from_millis(50);

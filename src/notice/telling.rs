@@ -102,7 +102,9 @@ impl Telling {
                 &mut targets.rejected,
                 &mut targets.shadowed,
             ];
-            outcomes.into_iter().for_each(|sinks| sinks.retain(|sink| told(*sink)));
+            for sinks in outcomes {
+                sinks.retain(|sink| told(*sink));
+            }
         }
         self.of_rejections.retain(|sink| told(*sink));
         self.silent = self.rules.iter().chain([&self.unmatched]).all(Targets::is_empty);
