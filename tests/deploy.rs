@@ -591,6 +591,13 @@ fn helm_finds_nothing_wrong_with_the_chart() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(told), "{wrong}: {error}");
     }
+    let mut command = Command::new("helm");
+    command.args(["install", "trial", "deploy/chart/label-router", "--dry-run=client"]);
+    let said = run(command.args(["--set-file", "policy=docs/snippets/event.yaml"]));
+    assert!(
+        said.contains("The sink owner writes Events, and has no right to"),
+        "{said}"
+    );
     // What is said after an installation is a template, too.
     for set in ["self-managed", "existing-secret", "host-network", "everything"] {
         let values = format!("tests/deploy/values/{set}.yaml");
