@@ -89,9 +89,13 @@ fn benches(criterion: &mut Criterion) {
         let telling = compiled(policy::DEFAULT).telling;
         criterion.bench_function("notice, for one sink", |bencher| {
             let notices = || {
-                telling.notices(&request, black_box(&decision), "0123456789ab", SystemTime::now, |_| {
-                    false
-                })
+                telling.notices(
+                    &request,
+                    black_box(&decision),
+                    "0123456789ab",
+                    || SystemTime::UNIX_EPOCH,
+                    |_| false,
+                )
             };
             bencher.iter(notices);
         });

@@ -21,6 +21,7 @@ use crate::notice::sinks::SinkSpec;
 use crate::notice::template::{Templates, Written};
 use crate::notice::{Interval, Language};
 use crate::serve::Policy;
+use crate::serve::logging;
 use crate::serve::settings::Settings;
 
 /// Send one message of each kind to a sink, and say what came back
@@ -106,6 +107,8 @@ impl NotifyTest {
             bail!("the sink {} cannot be used: {}", sink.name, absent.join("; "));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // A sink of type log writes there.
+        logging::start(&settings.log);
         let tried = runtime.block_on(self.send(&sink, &settings, wanted))?;
         if self.output != Output::Text {
             self.output.print(&tried, |_| String::new())?;

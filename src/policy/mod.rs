@@ -28,6 +28,7 @@ use crate::engine::gate::Gate;
 use crate::engine::problem::Problem;
 use crate::engine::rule::{self, Verdict};
 use crate::engine::suggest;
+use crate::notice::grouping::By;
 use crate::notice::sinks::{Common, ForType, Settings, SinkSettings, SinkSpec};
 use crate::notice::template::{Field, Templates};
 use crate::notice::{Notify, Telling};
@@ -548,6 +549,18 @@ fn sink(mut value: Value, pointer: &str) -> Result<SinkSpec, Vec<Fault>> {
     };
     if let (Some(common), Some(settings)) = (&common, &settings) {
         faults.extend(templates(common, settings, pointer));
+        if matches!(settings, Settings::Event(_)) && !common.group_by.contains(&By::Owner) {
+            faults.push(Fault {
+                pointer: child(pointer, "groupBy"),
+                at_key: false,
+                problem: Problem::new(
+                    "event-without-owner",
+                    "an Event is put on the owner of the Pods, and these groups have no owner of their own",
+                    "add owner to groupBy",
+                ),
+                within: None,
+            });
+        }
     }
     match (head, common, settings) {
         (Some(head), Some(common), Some(settings)) if faults.is_empty() => Ok(SinkSpec {
