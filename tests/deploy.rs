@@ -243,6 +243,7 @@ fn the_schema_of_the_values_takes_what_is_right_and_nothing_else() {
         json!({"registration": {"objectSelector": {"ab-build-different": "true"}}}),
         json!({"validation": {"workloads": "reject"}}),
         json!({"validation": {"failurePolicy": "Fail"}}),
+        json!({"validation": {"scale": "true"}}),
         json!({"policyFrom": "configMap"}),
         json!({"service": {"ports": []}}),
         json!({"image": {"digest": "latest"}}),
@@ -395,6 +396,15 @@ fn the_command_installs_a_policy_of_ones_own_elsewhere() {
     );
 }
 
+/// Without the one right that is for no name.
+#[test]
+fn the_command_leaves_scaled_workloads_out() {
+    let manifests = Manifests::printed(&["--no-scale"]);
+    manifests.hold_together();
+    assert!(!manifests.reads_workloads());
+    assert!(Manifests::printed(&[]).reads_workloads());
+}
+
 #[test]
 fn a_part_of_it_is_what_changes_with_the_policy() {
     let kinds = |only: &str| -> Vec<String> {
@@ -442,6 +452,7 @@ fn the_chart_says_what_the_overlays_say() {
         ("chart/sts-webhook", "overlays/sts-webhook"),
         ("chart/monitored", "kustomizations/monitored"),
         ("chart/follow-self-managed", "kustomizations/follow-self-managed"),
+        ("chart/scale-cert-manager", "kustomizations/scale-cert-manager"),
     ] {
         let ours = Manifests::rendered(kustomization).comparable();
         let theirs = Manifests::rendered(chart).comparable();
@@ -795,7 +806,12 @@ impl Manifests {
                 .ca_bundle
                 .clone_from(&asks.client_config.ca_bundle);
         }
-        wanted[1].namespace_selector.clone_from(&asks.namespace_selector);
+        for webhook in &mut wanted[1..] {
+            webhook.namespace_selector.clone_from(&asks.namespace_selector);
+        }
+        if !self.reads_workloads() {
+            wanted.pop();
+        }
         let shipped: ValidatingWebhookConfiguration = self.the();
         assert_eq!(shipped.metadata.name, Some(endpoint.registration), "{}", self.name);
         let registration: MutatingWebhookConfiguration = self.the();
@@ -955,14 +971,23 @@ impl Manifests {
         let pod = self.pod();
         assert_eq!(
             pod.automount_service_account_token,
-            Some(self.self_managed() || self.follows()),
+            Some(self.self_managed() || self.follows() || self.reads_workloads()),
             "{}",
             self.name
         );
         let rights = [self.all::<Role>().len(), self.all::<ClusterRole>().len()];
         let of_certificates = usize::from(self.self_managed());
         let of_policy = usize::from(self.follows());
-        assert_eq!(rights, [of_certificates + of_policy, of_certificates], "{}", self.name);
+        let of_workloads = usize::from(self.reads_workloads());
+        assert_eq!(
+            rights,
+            [of_certificates + of_policy, of_certificates + of_workloads],
+            "{}",
+            self.name
+        );
+        if self.reads_workloads() {
+            self.allow_to_read_workloads();
+        }
         for account in self.all::<ServiceAccount>() {
             assert_eq!(account.metadata.name, pod.service_account_name);
             assert_eq!(account.automount_service_account_token, Some(false));
@@ -1022,11 +1047,11 @@ impl Manifests {
             "{}",
             self.name
         );
-        let [cluster_role] = self.all::<ClusterRole>().try_into().unwrap();
+        let cluster_role = self.cluster_role_about("mutatingwebhookconfigurations");
         let verbs = ["get", "list", "watch", "patch"];
         let group = "admissionregistration.k8s.io";
         assert_eq!(
-            cluster_role.rules.unwrap(),
+            cluster_role.rules.clone().unwrap(),
             ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"].map(|registrations| rule(
                 group,
                 registrations,
@@ -1037,9 +1062,19 @@ impl Manifests {
             self.name
         );
         self.is_bound(&role, account);
-        let [cluster_binding] = self.all::<ClusterRoleBinding>().try_into().unwrap();
-        assert_eq!(Some(cluster_binding.role_ref.name), cluster_role.metadata.name);
-        is_for(cluster_binding.subjects.unwrap(), account, &role);
+        self.is_bound_everywhere(&cluster_role, account, role.metadata.namespace.as_deref());
+    }
+
+    /// To read two kinds of workloads, whatever they are called, for the same.
+    fn allow_to_read_workloads(&self) {
+        let role = self.cluster_role_about("statefulsets");
+        let right = PolicyRule {
+            resources: Some(vec!["statefulsets".to_owned(), "deployments".to_owned()]),
+            ..rule("apps", "", None, &["get"])
+        };
+        assert_eq!(role.rules.clone().unwrap(), [right], "{}", self.name);
+        let account = self.pod().service_account_name;
+        self.is_bound_everywhere(&role, account.as_deref(), Some(&self.namespace()));
     }
 
     /// To read one ConfigMap, and to write Events, for the same.
@@ -1069,10 +1104,32 @@ impl Manifests {
         role
     }
 
+    fn cluster_role_about(&self, resource: &str) -> ClusterRole {
+        let mut roles = self.all::<ClusterRole>();
+        roles.retain(|role| {
+            let rules = role.rules.iter().flatten();
+            rules
+                .flat_map(|rule| rule.resources.iter().flatten())
+                .any(|about| about == resource)
+        });
+        let [role] = roles.try_into().unwrap();
+        role
+    }
+
     fn is_bound(&self, role: &Role, account: Option<&str>) {
         let mut bindings = self.all::<RoleBinding>().into_iter();
         let binding = bindings.find(|binding| Some(&binding.role_ref.name) == role.metadata.name.as_ref());
-        is_for(binding.unwrap().subjects.unwrap(), account, role);
+        is_for(
+            binding.unwrap().subjects.unwrap(),
+            account,
+            role.metadata.namespace.as_deref(),
+        );
+    }
+
+    fn is_bound_everywhere(&self, role: &ClusterRole, account: Option<&str>, namespace: Option<&str>) {
+        let mut bindings = self.all::<ClusterRoleBinding>().into_iter();
+        let binding = bindings.find(|binding| Some(&binding.role_ref.name) == role.metadata.name.as_ref());
+        is_for(binding.unwrap().subjects.unwrap(), account, namespace);
     }
 
     /// The name of the Certificate that puts `secret` there, which is valid for `host`.
@@ -1167,6 +1224,18 @@ impl Manifests {
         self.arguments().iter().any(|argument| argument == "--tls-self-managed")
     }
 
+    /// Whether there is a right to; what is asked must fit to it.
+    fn reads_workloads(&self) -> bool {
+        let roles = self.all::<ClusterRole>();
+        let mut rules = roles.iter().flat_map(|role| role.rules.iter().flatten());
+        rules.any(|rule| {
+            rule.resources
+                .iter()
+                .flatten()
+                .any(|resource| resource == "statefulsets")
+        })
+    }
+
     fn follows(&self) -> bool {
         argument(&self.arguments(), "--policy=")
             .unwrap()
@@ -1196,14 +1265,14 @@ fn rule(group: &str, resource: &str, name: Option<&str>, verbs: &[&str]) -> Poli
     }
 }
 
-/// One ServiceAccount, in the namespace of the Role.
-fn is_for(subjects: Vec<Subject>, account: Option<&str>, role: &Role) {
+/// One ServiceAccount, in a namespace.
+fn is_for(subjects: Vec<Subject>, account: Option<&str>, namespace: Option<&str>) {
     let [subject] = subjects.try_into().unwrap();
     assert_eq!(
         (subject.kind.as_str(), Some(subject.name.as_str())),
         ("ServiceAccount", account)
     );
-    assert_eq!(subject.namespace, role.metadata.namespace);
+    assert_eq!(subject.namespace.as_deref(), namespace);
 }
 
 /// Takes out what Helm adds by its conventions, and puts lists of named things into the order of their names.

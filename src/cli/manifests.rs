@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Exit;
-use crate::admission::registration::{Endpoint, registration, validation};
+use crate::admission::registration::{Endpoint, SCALES, registration, validation};
 use crate::policy::{self, PolicyText};
 use crate::serve::{Policy, PolicyError};
 use crate::source::{self, SourceText};
@@ -20,6 +20,9 @@ const INSTALL: &str = include_str!("../../deploy/install.yaml");
 const MUTATING: &str = "MutatingWebhookConfiguration";
 const VALIDATING: &str = "ValidatingWebhookConfiguration";
 const REGISTRATIONS: [&str; 2] = [MUTATING, VALIDATING];
+
+/// The name of the ClusterRole, and its binding, that workloads are read by.
+const SCALE_RIGHTS: &str = "label-router-scale";
 
 /// Print what installs label-router for a policy, with the registration derived from its rules
 ///
@@ -38,6 +41,9 @@ pub(super) struct Manifests {
     /// How many replicas run
     #[arg(long, default_value_t = 2)]
     replicas: u32,
+    /// Leave out kubectl scale and autoscalers, and the right to read StatefulSets and Deployments that looking at them takes
+    #[arg(long)]
+    no_scale: bool,
     /// Only a part: what changes when the policy does, or the registration alone
     #[arg(long, value_enum)]
     only: Option<Part>,
@@ -89,7 +95,11 @@ impl Manifests {
             ..Endpoint::default()
         };
         let registration = serde_json::to_value(registration(&compiled.snapshot, &endpoint))?;
-        let validation = serde_json::to_value(validation(&compiled.snapshot, &endpoint))?;
+        let mut validation = validation(&compiled.snapshot, &endpoint);
+        if let Some(webhooks) = validation.webhooks.as_mut().filter(|_| self.no_scale) {
+            webhooks.retain(|webhook| !webhook.name.starts_with(SCALES));
+        }
+        let validation = serde_json::to_value(validation)?;
         let mut manifests = Vec::new();
         for document in serde_yaml::Deserializer::from_str(INSTALL) {
             let mut manifest = Value::deserialize(document).context("the embedded manifests cannot be read")?;
@@ -99,7 +109,8 @@ impl Manifests {
                 Some(Part::Policy) => kind == "ConfigMap" || REGISTRATIONS.contains(&kind.as_str()),
                 Some(Part::Registration) => REGISTRATIONS.contains(&kind.as_str()),
             };
-            if !wanted {
+            let left_out = self.no_scale && manifest["metadata"]["name"] == SCALE_RIGHTS;
+            if !wanted || left_out {
                 continue;
             }
             match kind.as_str() {
