@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 use std::hint::black_box;
+use std::time::SystemTime;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use label_router::admission::{Wanted, decode, encode};
 use label_router::engine::{NoTrace, Recorder, Snapshot, decide};
-use label_router::policy::{self, PolicyText};
+use label_router::policy::{self, Compiled, PolicyText};
 use serde::de::IgnoredAny;
 
 // The allocator of the server.
@@ -16,15 +17,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// A review of 3.2 kB recorded from a real API server: a StatefulSet's Pod.
 const REVIEW: &str = include_str!("../tests/reviews/statefulset-web-0.json");
 
-fn snapshot(text: &str) -> Snapshot {
+fn compiled(text: &str) -> Compiled {
     let texts = [PolicyText {
         file: "bench.yaml".to_owned(),
         text: text.to_owned(),
     }];
     match policy::load(&texts) {
-        Ok(compiled) => compiled.snapshot,
+        Ok(compiled) => compiled,
         Err(problems) => panic!("{problems}"),
     }
+}
+
+fn snapshot(text: &str) -> Snapshot {
+    compiled(text).snapshot
 }
 
 /// A policy of which the last rule is the one that matches; `told_apart` writes the match of rule `n`.
@@ -81,6 +86,15 @@ fn benches(criterion: &mut Criterion) {
             bencher.iter(|| decide(&default, black_box(&request), &mut Recorder::default()));
         });
         let decision = decide(&default, &request, &mut NoTrace);
+        let telling = compiled(policy::DEFAULT).telling;
+        criterion.bench_function("notice, for one sink", |bencher| {
+            let notices = || {
+                telling.notices(&request, black_box(&decision), "0123456789ab", SystemTime::now, |_| {
+                    false
+                })
+            };
+            bencher.iter(notices);
+        });
         criterion.bench_function("encode", |bencher| {
             bencher.iter(|| encode(&request, black_box(&decision), "0123456789ab"));
         });

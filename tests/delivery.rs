@@ -151,7 +151,7 @@ async fn the_vendors_retry_after_is_waited_for() {
     .await;
     // Longer than it would be tried otherwise.
     let sinks = Sinks::start(&webhook(&server.url("/"), ""), |settings| {
-        settings.give_up = Duration::from_secs(1)
+        settings.give_up = Duration::from_secs(1);
     });
     sinks.tell(&routed("web", 0));
     let received = server.wait_for(2).await;

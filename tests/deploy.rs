@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use k8s_openapi::Resource;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -29,6 +30,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use label_router::admission::registration::{Endpoint, POLICY_LABEL, validation};
 use label_router::policy::{self, PolicyText};
+use label_router::serve::Settings;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -248,6 +250,7 @@ fn the_schema_of_the_values_takes_what_is_right_and_nothing_else() {
         json!({"service": {"ports": []}}),
         json!({"image": {"digest": "latest"}}),
         json!({"sinks": {"env": {"no-variable": "key"}}}),
+        json!({"sinks": {"events": "yes"}}),
         json!({"monitoring": {"podMonitor": {"interval": 30}}}),
         json!({"monitoring": {"enabled": true}}),
     ] {
@@ -389,6 +392,7 @@ fn the_command_installs_a_policy_of_ones_own_elsewhere() {
     assert_eq!(spec.replicas, Some(3));
     let [container] = spec.template.spec.unwrap().containers.try_into().unwrap();
     assert_eq!(container.image.as_deref(), Some("registry.example.com/label-router:1"));
+    assert!(!manifests.tells_events());
     let selector = manifests.webhook().namespace_selector.unwrap();
     assert_eq!(
         selector.match_expressions.unwrap()[0].values,
@@ -403,6 +407,23 @@ fn the_command_leaves_scaled_workloads_out() {
     manifests.hold_together();
     assert!(!manifests.reads_workloads());
     assert!(Manifests::printed(&[]).reads_workloads());
+}
+
+#[test]
+fn a_sink_that_writes_events_is_allowed_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("policy.yaml");
+    fs::copy(root().join("docs/snippets/event.yaml"), &policy).unwrap();
+    let events = &format!("--policy={}", policy.display());
+    let manifests = Manifests::printed(&[events, "--namespace=platform"]);
+    manifests.hold_together();
+    assert!(manifests.tells_events());
+    let part = Manifests::printed(&[events, "--only=policy"]);
+    assert!(
+        part.tells_events(),
+        "a policy with its first sink for Events needs the right, too"
+    );
+    assert!(!Manifests::printed(&[events, "--only=registration"]).tells_events());
 }
 
 #[test]
@@ -453,6 +474,7 @@ fn the_chart_says_what_the_overlays_say() {
         ("chart/monitored", "kustomizations/monitored"),
         ("chart/follow-self-managed", "kustomizations/follow-self-managed"),
         ("chart/scale-cert-manager", "kustomizations/scale-cert-manager"),
+        ("chart/events", "kustomizations/events-self-managed"),
     ] {
         let ours = Manifests::rendered(kustomization).comparable();
         let theirs = Manifests::rendered(chart).comparable();
@@ -580,6 +602,13 @@ fn helm_finds_nothing_wrong_with_the_chart() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(told), "{wrong}: {error}");
     }
+    let mut command = Command::new("helm");
+    command.args(["install", "trial", "deploy/chart/label-router", "--dry-run=client"]);
+    let said = run(command.args(["--set-file", "policy=docs/snippets/event.yaml"]));
+    assert!(
+        said.contains("The sink owner writes Events, and has no right to"),
+        "{said}"
+    );
     // What is said after an installation is a template, too.
     for set in ["self-managed", "existing-secret", "host-network", "everything"] {
         let values = format!("tests/deploy/values/{set}.yaml");
@@ -663,6 +692,7 @@ impl Manifests {
         self.what_the_server_reads_is_there();
         self.the_server_may_do_little();
         self.it_stops_without_loss();
+        self.replicas_share_limits();
         self.critical_pods_have_a_quota();
     }
 
@@ -971,22 +1001,33 @@ impl Manifests {
         let pod = self.pod();
         assert_eq!(
             pod.automount_service_account_token,
-            Some(self.self_managed() || self.follows() || self.reads_workloads()),
+            Some(self.self_managed() || self.follows() || self.tells_events() || self.reads_workloads()),
             "{}",
             self.name
         );
         let rights = [self.all::<Role>().len(), self.all::<ClusterRole>().len()];
         let of_certificates = usize::from(self.self_managed());
         let of_policy = usize::from(self.follows());
+        let of_sinks = usize::from(self.tells_events());
         let of_workloads = usize::from(self.reads_workloads());
         assert_eq!(
             rights,
-            [of_certificates + of_policy, of_certificates + of_workloads],
+            [of_certificates + of_policy, of_certificates + of_sinks + of_workloads],
             "{}",
             self.name
         );
         if self.reads_workloads() {
             self.allow_to_read_workloads();
+        }
+        if self.tells_events() {
+            let role = self.cluster_role_about("events");
+            assert_eq!(
+                role.rules.clone().unwrap(),
+                [rule("events.k8s.io", "events", None, &["create", "patch"])],
+                "{}",
+                self.name
+            );
+            self.is_bound_everywhere(&role, pod.service_account_name.as_deref());
         }
         for account in self.all::<ServiceAccount>() {
             assert_eq!(account.metadata.name, pod.service_account_name);
@@ -1010,21 +1051,36 @@ impl Manifests {
 
     /// The pause is preStop's or the server's own, and both it and running requests have their time.
     fn it_stops_without_loss(&self) {
-        let container = self.container();
-        let sleep = container.lifecycle.and_then(|lifecycle| lifecycle.pre_stop?.sleep);
-        let environment = container.env.unwrap_or_default();
-        let own = environment
-            .into_iter()
-            .find(|variable| variable.name == "LABEL_ROUTER_SHUTDOWN_DELAY");
+        let sleep = self
+            .container()
+            .lifecycle
+            .and_then(|lifecycle| lifecycle.pre_stop?.sleep);
+        let own = self.variable("LABEL_ROUTER_SHUTDOWN_DELAY");
         assert_eq!(
-            own.and_then(|variable| variable.value).as_deref(),
+            own.as_deref(),
             sleep.as_ref().map(|_| "2s"),
             "{}: two long pauses, or none",
             self.name
         );
-        let (pause, drain) = (sleep.map_or(5, |sleep| sleep.seconds + 2), 20);
+        let defaults = Settings::defaults(true).shutdown;
+        let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap();
+        let pause = sleep.map_or(seconds(defaults.delay), |sleep| sleep.seconds + 2);
         let grace = self.pod().termination_grace_period_seconds.unwrap();
-        assert!(grace > pause + drain, "{}: {grace} s", self.name);
+        // And a second for a last scrape.
+        let needed = pause + seconds(defaults.drain) + seconds(defaults.flush) + 1;
+        assert!(grace > needed, "{}: {grace} s, and it takes {needed} s", self.name);
+    }
+
+    /// What the chats of sinks take is for all replicas together.
+    fn replicas_share_limits(&self) {
+        let replicas = self.deployment().spec.replicas.unwrap();
+        let shared = self.variable("LABEL_ROUTER_SINKS_REPLICAS");
+        assert_eq!(shared, Some(replicas.max(1).to_string()), "{}", self.name);
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        let mut variables = self.container().env.unwrap_or_default().into_iter();
+        variables.find(|variable| variable.name == name)?.value
     }
 
     fn critical_pods_have_a_quota(&self) {
@@ -1062,7 +1118,7 @@ impl Manifests {
             self.name
         );
         self.is_bound(&role, account);
-        self.is_bound_everywhere(&cluster_role, account, role.metadata.namespace.as_deref());
+        self.is_bound_everywhere(&cluster_role, account);
     }
 
     /// To read two kinds of workloads, whatever they are called, for the same.
@@ -1073,8 +1129,7 @@ impl Manifests {
             ..rule("apps", "", None, &["get"])
         };
         assert_eq!(role.rules.clone().unwrap(), [right], "{}", self.name);
-        let account = self.pod().service_account_name;
-        self.is_bound_everywhere(&role, account.as_deref(), Some(&self.namespace()));
+        self.is_bound_everywhere(&role, self.pod().service_account_name.as_deref());
     }
 
     /// To read one ConfigMap, and to write Events, for the same.
@@ -1104,18 +1159,6 @@ impl Manifests {
         role
     }
 
-    fn cluster_role_about(&self, resource: &str) -> ClusterRole {
-        let mut roles = self.all::<ClusterRole>();
-        roles.retain(|role| {
-            let rules = role.rules.iter().flatten();
-            rules
-                .flat_map(|rule| rule.resources.iter().flatten())
-                .any(|about| about == resource)
-        });
-        let [role] = roles.try_into().unwrap();
-        role
-    }
-
     fn is_bound(&self, role: &Role, account: Option<&str>) {
         let mut bindings = self.all::<RoleBinding>().into_iter();
         let binding = bindings.find(|binding| Some(&binding.role_ref.name) == role.metadata.name.as_ref());
@@ -1126,10 +1169,30 @@ impl Manifests {
         );
     }
 
-    fn is_bound_everywhere(&self, role: &ClusterRole, account: Option<&str>, namespace: Option<&str>) {
+    /// Whether a sink may write Events.
+    fn tells_events(&self) -> bool {
+        let mut roles = self.all::<ClusterRole>().into_iter();
+        roles.any(|role| is_about(&role, "events"))
+    }
+
+    fn cluster_role_about(&self, resource: &str) -> ClusterRole {
+        let roles = self.all::<ClusterRole>().into_iter();
+        let roles: Vec<ClusterRole> = roles.filter(|role| is_about(role, resource)).collect();
+        let [role] = roles.try_into().unwrap();
+        role
+    }
+
+    fn is_bound_everywhere(&self, role: &ClusterRole, account: Option<&str>) {
         let mut bindings = self.all::<ClusterRoleBinding>().into_iter();
         let binding = bindings.find(|binding| Some(&binding.role_ref.name) == role.metadata.name.as_ref());
-        is_for(binding.unwrap().subjects.unwrap(), account, namespace);
+        // A file of rights has no Deployment.
+        let mut namespaces = self.all::<Deployment>().into_iter();
+        let namespace = namespaces.find_map(|deployment| deployment.metadata.namespace);
+        is_for(
+            binding.unwrap().subjects.unwrap(),
+            account,
+            Some(namespace.as_deref().unwrap_or("label-router")),
+        );
     }
 
     /// The name of the Certificate that puts `secret` there, which is valid for `host`.
@@ -1226,14 +1289,8 @@ impl Manifests {
 
     /// Whether there is a right to; what is asked must fit to it.
     fn reads_workloads(&self) -> bool {
-        let roles = self.all::<ClusterRole>();
-        let mut rules = roles.iter().flat_map(|role| role.rules.iter().flatten());
-        rules.any(|rule| {
-            rule.resources
-                .iter()
-                .flatten()
-                .any(|resource| resource == "statefulsets")
-        })
+        let mut roles = self.all::<ClusterRole>().into_iter();
+        roles.any(|role| is_about(&role, "statefulsets"))
     }
 
     fn follows(&self) -> bool {
@@ -1265,7 +1322,14 @@ fn rule(group: &str, resource: &str, name: Option<&str>, verbs: &[&str]) -> Poli
     }
 }
 
-/// One ServiceAccount, in a namespace.
+fn is_about(role: &ClusterRole, resource: &str) -> bool {
+    let rules = role.rules.iter().flatten();
+    rules
+        .flat_map(|rule| rule.resources.iter().flatten())
+        .any(|about| about == resource)
+}
+
+/// One ServiceAccount, in this namespace.
 fn is_for(subjects: Vec<Subject>, account: Option<&str>, namespace: Option<&str>) {
     let [subject] = subjects.try_into().unwrap();
     assert_eq!(

@@ -15,14 +15,20 @@
 )]
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request as HttpRequest;
 use label_router::admission;
 use label_router::engine::node::Node;
 use label_router::engine::{self, NoTrace, Request};
+use label_router::notice::digest::{Added, Digests};
+use label_router::notice::template::Templates;
+use label_router::notice::{Interval, Kind, Notice, Owner, Severity};
 use label_router::policy::{self, PolicyText};
 use label_router::serve::app::{App, ops_router, router};
 use label_router::serve::settings::{NAMES, variable_name};
@@ -108,6 +114,8 @@ fn the_settings_shown_are_all_of_them_with_their_defaults() {
     wanted.policy_fallback.clone_from(&shown.policy_fallback);
     wanted.tls.cert.clone_from(&shown.tls.cert);
     wanted.tls.key.clone_from(&shown.tls.key);
+    wanted.cluster.clone_from(&shown.cluster);
+    wanted.sinks.ca_file.clone_from(&shown.sinks.ca_file);
     assert_eq!(shown, wanted);
     let operations = read("docs/operations.md");
     let untold = |name: &&&str| {
@@ -184,6 +192,73 @@ fn outputs_are_what_the_commands_print() {
         }
     }
     complain(&wrong);
+}
+
+/// The rollout of docs/sinks.md, by the code that groups notices and writes messages.
+#[test]
+fn a_rollout_is_told_as_the_page_says() {
+    const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_mins(1);
+    const HOUR: Duration = Duration::from_hours(1);
+    let file = "docs/snippets/notices.yaml".to_owned();
+    let text = read(&file);
+    let sink = policy::load(&[PolicyText { file, text }]).unwrap().sinks.remove(0);
+    let templates = Templates::new(&sink.common, sink.settings.markup()).unwrap();
+    let mut digests = Digests::new(sink.grouping());
+    let mut told = String::new();
+    let mut tell = |digests: &mut Digests, until: Duration| {
+        while let Some(due) = digests.next().filter(|due| *due <= until) {
+            for digest in digests.take(due, usize::MAX) {
+                let title = templates.write(&[digest], None).0.title;
+                let _ = writeln!(told, "{:<12}{title}", Interval(due).to_string());
+            }
+        }
+    };
+    let notice = |kind: Kind, ordinal: usize| {
+        let is_routed = kind == Kind::Routed;
+        Arc::new(Notice {
+            kind,
+            severity: if is_routed { Severity::Info } else { Severity::Critical },
+            namespace: "prod".to_owned(),
+            owner: Some(Owner {
+                kind: "StatefulSet".to_owned(),
+                name: "web".to_owned(),
+                api_version: "apps/v1".to_owned(),
+                uid: String::new(),
+            }),
+            pod: format!("web-{ordinal}"),
+            rule: Some("statefulset-parity".into()),
+            route: is_routed.then_some(ordinal % 2),
+            place: if is_routed { ["node1", "node2"][ordinal % 2] } else { "" }.to_owned(),
+            message: if is_routed { "" } else { "no JSON" }.to_owned(),
+            generation: "3f9a1c0b7d42".to_owned(),
+            at: SystemTime::UNIX_EPOCH,
+        })
+    };
+    for ordinal in 0..500 {
+        let at = Duration::from_millis(80) * u32::try_from(ordinal).unwrap();
+        tell(&mut digests, at);
+        assert_eq!(digests.add(&notice(Kind::Routed, ordinal), at), Added::Waits);
+    }
+    tell(&mut digests, HOUR);
+    assert_eq!(digests.add(&notice(Kind::Routed, 7), HOUR), Added::Repeated);
+    tell(&mut digests, 5 * HOUR);
+    assert_eq!(digests.add(&notice(Kind::Routed, 7), 5 * HOUR), Added::Waits);
+    tell(&mut digests, 6 * HOUR);
+    assert_eq!(digests.add(&notice(Kind::Rejected, 3), 6 * HOUR), Added::Waits);
+    for attempt in 1..10 {
+        let at = 6 * HOUR + attempt * MINUTE;
+        tell(&mut digests, at);
+        assert_eq!(digests.add(&notice(Kind::Rejected, 3), at), Added::Repeated);
+    }
+    let mended = 6 * HOUR + 20 * MINUTE;
+    tell(&mut digests, mended);
+    digests.add(&notice(Kind::Routed, 3), mended);
+    tell(&mut digests, mended + 10 * SECOND);
+    assert!(
+        read("docs/sinks.md").contains(&told),
+        "docs/sinks.md tells something else than\n{told}"
+    );
 }
 
 #[test]
@@ -334,8 +409,8 @@ fn variables_exist() {
 
 #[tokio::test]
 async fn metrics_exist_and_are_all_told() {
-    // A metric with labels is shown once it was counted, or once a rule has it.
-    let policy = root().join("examples/shadowed-rule/policy.yaml");
+    // A metric with labels is shown once it was counted, or once a rule or a sink has it.
+    let policy = root().join("docs/snippets/notices.yaml");
     let app = App::new(Settings::default(), Policy::load(&[policy]).unwrap()).unwrap();
     let bad = HttpRequest::post("/mutate").body(Body::empty()).unwrap();
     router(&app).oneshot(bad).await.unwrap();

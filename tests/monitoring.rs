@@ -324,7 +324,11 @@ async fn scrape() -> String {
     match: { owner: { kinds: [StatefulSet] } }
     routes: [{ labels: { trial: \"yes\" } }]
 ";
-    let policy = label_router::policy::DEFAULT.replace("\nrules:\n", shadowed);
+    // A sink that can be used, as the one of the default policy cannot without its robot.
+    let policy = label_router::policy::DEFAULT
+        .replace("\nrules:\n", shadowed)
+        .replace("sinks: [ops]", "sinks: [ops, lines]")
+        + "  - { name: lines, type: log, groupWait: 0s }\n";
     fs::write(&file, policy).unwrap();
     let app = App::new(Settings::default(), Policy::load(&[file]).unwrap()).unwrap();
     let review: Value = serde_json::from_str(&read("examples/first-review.json")).unwrap();
@@ -345,6 +349,7 @@ async fn scrape() -> String {
         "label_router_requests_total{outcome=\"skipped\",rule=\"\",route=\"\"} 1",
         "label_router_rule_failures_total{rule=\"statefulset-parity\",cause=\"missingDocument\"} 1",
         "label_router_shadowed_total{rule=\"trial\"} 2",
+        "label_router_notices_total{sink=\"lines\"} 2",
     ] {
         assert!(shown.contains(&format!("{counted}\n")), "no {counted} in\n{shown}");
     }

@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "a failure should stop a test"
 )]
 
@@ -12,8 +13,12 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use label_router::admission::{self, Wanted};
+use label_router::engine::{NoTrace, decide};
+use label_router::notice::{Telling, Told as Tells};
+use label_router::policy::{self, PolicyText};
 use serde_json::{Value, json};
 use sink::{Received, Reply, SinkDouble, nobody};
 use support::{Running, review};
@@ -29,7 +34,7 @@ struct Told {
 }
 
 /// The default rule, told to a webhook at once; `more` goes to the sink.
-fn policy(url: &str, more: &str) -> String {
+fn policy_telling(url: &str, more: &str) -> String {
     format!(
         "apiVersion: label-router/v1\nkind: RoutingPolicy\ngate: {{ label: ab-build-different, value: \"true\" }}\n\
          notify: {{ sinks: [hook] }}\nrules:\n  - name: parity\n    match: {{ owner: {{ kinds: [StatefulSet] }} }}\n    \
@@ -45,7 +50,7 @@ impl Told {
         let sink = SinkDouble::start(|_| Reply::status(204)).await;
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("policy.yaml");
-        fs::write(&path, policy(&sink.url("/hook"), more)).unwrap();
+        fs::write(&path, policy_telling(&sink.url("/hook"), more)).unwrap();
         let server = Running::start(|settings| settings.policy = vec![path]).await;
         Self {
             server,
@@ -194,6 +199,39 @@ async fn what_matters_less_is_left_out() {
 }
 
 #[tokio::test]
+async fn a_sink_whose_secret_is_made_later_is_told_from_then_on() {
+    let sink = SinkDouble::start(|_| Reply::status(204)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let (path, url) = (directory.path().join("policy.yaml"), directory.path().join("url"));
+    let by_file = format!("{{ file: \"{}\" }}", url.display());
+    fs::write(&path, policy_telling("URL", "").replace("\"URL\"", &by_file)).unwrap();
+    let server = Running::start(|settings| {
+        settings.policy = vec![path];
+        settings.reload.poll = Duration::from_millis(50);
+    })
+    .await;
+    let told = Told {
+        server,
+        sink,
+        directory,
+    };
+    told.admit(0, |_| {}).await;
+    fs::write(&url, told.sink.url("/hook")).unwrap();
+    let start = Instant::now();
+    // From some Pod on it is told; of those before, nobody is.
+    for ordinal in 1.. {
+        told.admit(ordinal, |_| {}).await;
+        if !told.sink.received().is_empty() {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "the sink is still left out");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let messages = told.messages("one", |messages| !messages.is_empty()).await;
+    assert!(!messages[0].to_string().contains("web-0"), "{messages:#?}");
+}
+
+#[tokio::test]
 async fn a_policy_that_cannot_be_served_is_told_of_and_that_it_is_mended() {
     let told = Told::start("").await;
     told.rewrite(|text| text.replace("when: even", "when: evn"));
@@ -248,6 +286,10 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
             format!("{} {} {}", received.uri, headers.join(" "), received.text()),
         )
     }));
+    let fickle = runtime.block_on(SinkDouble::start(|received| {
+        let status = if received.text().len() % 2 == 0 { 200 } else { 503 };
+        Reply::Status(status, Vec::new(), format!("{} {}", received.uri, received.text()))
+    }));
     let dead = runtime.block_on(nobody());
     let resetting = runtime.block_on(sink::resetting());
     let directory = tempfile::tempdir().unwrap();
@@ -260,8 +302,9 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
         format!("https://{}", echo.address),
         "http://169.254.169.254".to_owned(),
         "http://no-such-host.invalid".to_owned(),
+        format!("http://{}", fickle.address),
     ];
-    let mut sinks = String::new();
+    let mut sinks: Vec<String> = Vec::new();
     let mut names = Vec::new();
     for (number, host) in answers.iter().enumerate() {
         for kind in [
@@ -280,13 +323,13 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
                 _ => String::new(),
             };
             let url = format!("{host}/t0ken-in-the-path/send?access_token=t0ken-in-the-query&key=t0ken-in-the-key");
-            sinks += &format!(
+            sinks.push(format!(
                 "  - {{ name: {name}, type: {kind}, url: \"{url}\"{secret}, groupWait: 0s, required: true }}\n"
-            );
+            ));
             names.push(name);
         }
     }
-    let head = policy("http://127.0.0.1/", "")
+    let head = policy_telling("http://127.0.0.1/", "")
         .split("sinks:\n")
         .next()
         .unwrap()
@@ -295,7 +338,7 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
         "notify: { sinks: [hook] }",
         &format!("notify: {{ sinks: [{}] }}", names.join(", ")),
     );
-    fs::write(at("policy.yaml"), format!("{text}sinks:\n{sinks}")).unwrap();
+    fs::write(at("policy.yaml"), format!("{text}sinks:\n{}", sinks.concat())).unwrap();
     let mut outputs = Vec::new();
     let run = |arguments: &[&str]| {
         let output = assert_cmd::Command::cargo_bin("label-router")
@@ -450,12 +493,12 @@ async fn dead_and_slow_sinks_delay_no_review() {
     let directory = tempfile::tempdir().unwrap();
     let slow = SinkDouble::start(|_| Reply::Slow(Duration::from_mins(1))).await;
     let dead = nobody().await;
-    let head = policy("http://127.0.0.1/", "")
+    let head = policy_telling("http://127.0.0.1/", "")
         .split("sinks:\n")
         .next()
         .unwrap()
         .to_owned();
-    let (mut names, mut sinks) = (Vec::new(), String::new());
+    let (mut names, mut sinks) = (Vec::new(), Vec::new());
     for (number, kind) in [
         "dingtalk",
         "feishu",
@@ -470,11 +513,11 @@ async fn dead_and_slow_sinks_delay_no_review() {
     {
         let host = if number % 2 == 0 { dead } else { slow.address };
         names.push(kind);
-        sinks += &format!(
+        sinks.push(format!(
             "  - {{ name: {kind}, type: {kind}, url: \"http://{host}/x\", groupWait: 0s, groupInterval: 1s }}\n"
-        );
+        ));
     }
-    let told = head.replace("[hook]", &format!("[{}]", names.join(", "))) + "sinks:\n" + &sinks;
+    let told = head.replace("[hook]", &format!("[{}]", names.join(", "))) + "sinks:\n" + &sinks.concat();
     let untold = head.replace("notify: { sinks: [hook] }\n", "");
     let mut servers = Vec::new();
     for (name, text) in [("untold", &untold), ("told", &told)] {
@@ -513,4 +556,47 @@ async fn dead_and_slow_sinks_delay_no_review() {
         let count: u64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
         assert!(count > 0, "{line}");
     }
+}
+
+/// Two rules of which the first goes on, and a shadowed one between them.
+const SEVERAL: &str = "apiVersion: label-router/v1
+kind: RoutingPolicy
+gate: { label: ab-build-different }
+notify: { sinks: [all] }
+rules:
+  - { name: first, continue: true, routes: [{ nodeSelector: { a: b } }], notify: { sinks: [one, two] } }
+  - { name: tried, mode: shadow, routes: [{ nodeSelector: { c: e } }], notify: { sinks: [two] } }
+  - { name: second, routes: [{ nodeSelector: { c: d } }], notify: { sinks: [one], outcomes: [routed] } }
+sinks:
+  - { name: one, type: log }
+  - { name: two, type: log }
+  - { name: all, type: log }
+";
+
+#[test]
+fn a_sink_is_told_of_a_pod_once_for_each_outcome() {
+    let file = "policy.yaml".to_owned();
+    let text = SEVERAL.to_owned();
+    let compiled = policy::load(&[PolicyText { file, text }]).unwrap();
+    let told = |telling: &Telling, dry_run: bool| {
+        let review = review(REVIEW);
+        let mut request = admission::decode(&review, &Wanted::by(&compiled.snapshot)).unwrap();
+        request.dry_run = dry_run;
+        let decision = decide(&compiled.snapshot, &request, &mut NoTrace);
+        let at = || SystemTime::UNIX_EPOCH;
+        let notices = telling.notices(&request, &decision, "abc", at, |_| false);
+        let shown = |told: Tells| {
+            let rule = told.notice.rule.as_deref().unwrap_or_default().to_owned();
+            format!("{} {} by {rule}", told.sink, told.notice.kind.name())
+        };
+        notices.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    let mut telling = compiled.telling.clone();
+    assert_eq!(
+        told(&telling, false),
+        ["0 routed by first", "1 routed by first", "1 shadowed by tried"]
+    );
+    assert!(told(&telling, true).is_empty());
+    telling.retain(|sink| sink == 0);
+    assert_eq!(told(&telling, false), ["0 routed by first"]);
 }

@@ -251,6 +251,52 @@ fn namespaces_are_no_wider_than_needed() {
 }
 
 #[test]
+fn a_rule_for_namespaces_that_are_left_out_is_never_asked_about_and_that_is_said() {
+    let gate = "gate: { label: routed }\nunmatched: admit";
+    let system = of(gate, &["match: { namespaces: [kube-system, label-router] },"]);
+    let live = registration(&system, &Endpoint::default());
+    assert_eq!(
+        json_of(&needed(&system).namespace_selector),
+        json!({ "matchExpressions": [{ "key": "kubernetes.io/metadata.name", "operator": "DoesNotExist" }] }),
+        "no namespace, by a selector that the API server takes"
+    );
+    assert_eq!(
+        looked_at(&system).namespace_selector,
+        needed(&system).namespace_selector
+    );
+    assert_eq!(
+        gaps(&live, &system, &Endpoint::default()),
+        [
+            "rule r0 is only for Pods in kube-system and label-router, and the API server does not ask about those, so that a \
+             cluster starts without label-router; name another namespace in its match, or take the rule out"
+        ]
+    );
+
+    // Another rule, or the file's `unmatched: reject`, does not change that.
+    let beside = of(
+        "gate: { label: routed }\nunmatched: reject",
+        &["match: { namespaces: [kube-system] },", ""],
+    );
+    let said = gaps(
+        &registration(&beside, &Endpoint::default()),
+        &beside,
+        &Endpoint::default(),
+    );
+    assert!(
+        said.len() == 1 && said[0].starts_with("rule r0 is only for Pods in kube-system,"),
+        "{said:?}"
+    );
+
+    // Somebody may have the API server ask about kube-system all the same.
+    let mut wider = live.clone();
+    wider.webhooks.as_mut().unwrap()[0].namespace_selector = None;
+    assert_eq!(gaps(&wider, &system, &Endpoint::default()), [""; 0]);
+    let also_elsewhere = of(gate, &["match: { namespaces: [kube-system, prod] },"]);
+    let live = registration(&also_elsewhere, &Endpoint::default());
+    assert_eq!(gaps(&live, &also_elsewhere, &Endpoint::default()), [""; 0]);
+}
+
+#[test]
 fn a_registration_covers_its_own_policy() {
     for folder in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap() {
         let policy = folder.unwrap().path().join("policy.yaml");

@@ -335,21 +335,22 @@ fn namespaces(demands: &[Demand<'_>], endpoint: &Endpoint) -> LabelSelector {
         .collect::<Option<Vec<_>>>()
         .map(|lists| lists.into_iter().flatten().copied().collect());
     let (operator, values) = match named {
-        Some(named) if !named.is_empty() => (
-            "In",
-            named
-                .into_iter()
-                .map(str::to_owned)
-                .filter(|name| !left_out.contains(name))
-                .collect(),
-        ),
-        _ => ("NotIn", left_out),
+        Some(mut named) if !named.is_empty() => {
+            named.retain(|name| !left_out.iter().any(|left| left == name));
+            if named.is_empty() {
+                // Selects none, for every namespace has this label. The API server takes no `In` without values.
+                ("DoesNotExist", None)
+            } else {
+                ("In", Some(named.into_iter().map(str::to_owned).collect()))
+            }
+        }
+        _ => ("NotIn", Some(left_out)),
     };
     LabelSelector {
         match_expressions: Some(vec![LabelSelectorRequirement {
             key: NAMESPACE_NAME.to_owned(),
             operator: operator.to_owned(),
-            values: Some(values),
+            values,
         }]),
         ..LabelSelector::default()
     }
@@ -358,8 +359,8 @@ fn namespaces(demands: &[Demand<'_>], endpoint: &Endpoint) -> LabelSelector {
 /// What a live registration leaves out: a sentence for each rule with Pods that the API server never asks about.
 ///
 /// A Pod is taken for each gate and namespace of the policy, with the gating label and nothing else. Namespaces that are
-/// left out on purpose do not count. Match conditions are taken to hold, unless the condition is our own and says something
-/// else than this policy needs.
+/// left out on purpose do not count, unless a rule is for no others: it never acts. Match conditions are taken to hold,
+/// unless the condition is our own and says something else than this policy needs.
 pub fn gaps(live: &MutatingWebhookConfiguration, snapshot: &Snapshot, endpoint: &Endpoint) -> Vec<String> {
     let ours: Vec<&MutatingWebhook> = live
         .webhooks
@@ -384,21 +385,33 @@ pub fn gaps(live: &MutatingWebhookConfiguration, snapshot: &Snapshot, endpoint: 
     for demand in &demands {
         let values = demand.gate.literals().unwrap_or_else(|| vec!["any-other-value"]);
         let namespaces = demand.namespaces.clone().unwrap_or_else(|| vec!["any-other-namespace"]);
+        let asked = |value: &str, namespace: &str| {
+            let labels = BTreeMap::from([(demand.gate.label.as_str(), value)]);
+            let namespace = BTreeMap::from([(NAMESPACE_NAME, namespace)]);
+            asking.iter().any(|webhook| is_selected(webhook, &labels, &namespace))
+        };
+        let who = demand
+            .rule
+            .map_or_else(|| "unmatched: reject".to_owned(), |rule| format!("rule {rule}"));
+        let counted: Vec<&str> = namespaces
+            .iter()
+            .copied()
+            .filter(|namespace| !left_out.iter().any(|left| left == namespace))
+            .collect();
+        let asked_anywhere = |value: &&str| namespaces.iter().any(|namespace| asked(value, namespace));
+        if counted.is_empty() && !values.iter().any(asked_anywhere) {
+            gaps.push(format!(
+                "{who} is only for Pods in {}, and the API server does not ask about those, so that a cluster starts without \
+                 label-router; name another namespace in its match, or take the rule out",
+                namespaces.join(" and ")
+            ));
+            continue;
+        }
         let missed = values.iter().find_map(|value| {
-            let labels = BTreeMap::from([(demand.gate.label.as_str(), *value)]);
-            namespaces
-                .iter()
-                .filter(|namespace| !left_out.iter().any(|left| left == *namespace))
-                .find(|namespace| {
-                    let namespace = BTreeMap::from([(NAMESPACE_NAME, **namespace)]);
-                    !asking.iter().any(|webhook| is_selected(webhook, &labels, &namespace))
-                })
-                .map(|namespace| (*value, *namespace))
+            let missed = counted.iter().find(|namespace| !asked(value, namespace));
+            missed.map(|namespace| (*value, *namespace))
         });
         if let Some((value, namespace)) = missed {
-            let who = demand
-                .rule
-                .map_or_else(|| "unmatched: reject".to_owned(), |rule| format!("rule {rule}"));
             let label = match demand.gate.literals() {
                 Some(_) => format!("{}={value}", demand.gate.label),
                 None => format!("{} of any value", demand.gate.label),

@@ -9,13 +9,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Exit;
-use crate::admission::registration::{Endpoint, SCALES, registration, validation};
+use crate::admission::registration::{Endpoint, SCALES, gaps, registration, validation};
+use crate::notice::sinks::Settings;
 use crate::policy::{self, PolicyText};
 use crate::serve::{Policy, PolicyError};
 use crate::source::{self, SourceText};
 
 /// All that is installed, for the default policy in the namespace label-router.
 const INSTALL: &str = include_str!("../../deploy/install.yaml");
+
+/// The rights that a sink of type `event` takes.
+const EVENTS: &str = include_str!("../../deploy/components/events/rbac.yaml");
 
 const MUTATING: &str = "MutatingWebhookConfiguration";
 const VALIDATING: &str = "ValidatingWebhookConfiguration";
@@ -54,7 +58,7 @@ pub(super) struct Manifests {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// The ConfigMap and the registrations
+    /// The ConfigMap, the registrations, and where a sink writes Events the right to that
     Policy,
     /// The registrations
     Registration,
@@ -94,19 +98,34 @@ impl Manifests {
             namespace: self.namespace.clone(),
             ..Endpoint::default()
         };
-        let registration = serde_json::to_value(registration(&compiled.snapshot, &endpoint))?;
+        let registration = registration(&compiled.snapshot, &endpoint);
+        for gap in gaps(&registration, &compiled.snapshot, &endpoint) {
+            eprintln!("warning: {gap}");
+        }
+        let registration = serde_json::to_value(registration)?;
         let mut validation = validation(&compiled.snapshot, &endpoint);
         if let Some(webhooks) = validation.webhooks.as_mut().filter(|_| self.no_scale) {
             webhooks.retain(|webhook| !webhook.name.starts_with(SCALES));
         }
         let validation = serde_json::to_value(validation)?;
         let mut manifests = Vec::new();
-        for document in serde_yaml::Deserializer::from_str(INSTALL) {
+        let tells_events = compiled
+            .sinks
+            .iter()
+            .any(|sink| matches!(sink.settings, Settings::Event(_)));
+        let texts_of = [Some(INSTALL), tells_events.then_some(EVENTS)];
+        let documents = texts_of
+            .into_iter()
+            .flatten()
+            .flat_map(serde_yaml::Deserializer::from_str);
+        for document in documents {
             let mut manifest = Value::deserialize(document).context("the embedded manifests cannot be read")?;
             let kind = manifest["kind"].as_str().unwrap_or_default().to_owned();
             let wanted = match self.only {
                 None => true,
-                Some(Part::Policy) => kind == "ConfigMap" || REGISTRATIONS.contains(&kind.as_str()),
+                Some(Part::Policy) => {
+                    kind == "ConfigMap" || REGISTRATIONS.contains(&kind.as_str()) || is_about_events(&manifest)
+                }
                 Some(Part::Registration) => REGISTRATIONS.contains(&kind.as_str()),
             };
             let left_out = self.no_scale && manifest["metadata"]["name"] == SCALE_RIGHTS;
@@ -119,7 +138,9 @@ impl Manifests {
                 "ConfigMap" => manifest["data"] = json!(keyed(&texts)),
                 "Deployment" => {
                     manifest["spec"]["replicas"] = json!(self.replicas);
-                    manifest["spec"]["template"]["spec"]["containers"][0]["image"] = json!(self.image);
+                    let container = &mut manifest["spec"]["template"]["spec"]["containers"][0];
+                    container["image"] = json!(self.image);
+                    share_limits(container, self.replicas);
                 }
                 _ => {}
             }
@@ -141,6 +162,19 @@ impl Manifests {
         }
         Ok(Exit::Fine)
     }
+}
+
+/// Has as many replicas share what the vendors of sinks take.
+fn share_limits(container: &mut Value, replicas: u32) {
+    let variables = container["env"].as_array_mut().into_iter().flatten();
+    for variable in variables.filter(|variable| variable["name"] == "LABEL_ROUTER_SINKS_REPLICAS") {
+        variable["value"] = json!(replicas.max(1).to_string());
+    }
+}
+
+/// True for what comes of `EVENTS`.
+fn is_about_events(manifest: &Value) -> bool {
+    manifest["metadata"]["name"] == "label-router-events"
 }
 
 fn registration_manifest(kind: &str, registration: &Value) -> Value {

@@ -18,7 +18,7 @@ use crate::notice::digest::Digest;
 use crate::notice::message::{Credentials, Message, Verdict};
 use crate::notice::samples;
 use crate::notice::sinks::SinkSpec;
-use crate::notice::template::Templates;
+use crate::notice::template::{Templates, Written};
 use crate::notice::{Interval, Language};
 use crate::serve::Policy;
 use crate::serve::settings::Settings;
@@ -171,7 +171,7 @@ fn message(sink: &SinkSpec, settings: &Settings, kind: &str, digest: Digest) -> 
     let written = match templates {
         Ok(templates) => templates.write(&digests, settings.cluster.as_deref()).0,
         // The policy was checked.
-        Err(_) => Default::default(),
+        Err(_) => Written::default(),
     };
     let id = format!("test-{}", kind.replace(' ', "-"));
     Message::new(written, digests, settings.cluster.clone(), id)

@@ -34,6 +34,12 @@ impl ClusterError {
         self.code() == Some(403)
     }
 
+    /// True where the namespace of what was to be made is gone, or goes away.
+    pub fn is_gone(&self) -> bool {
+        // NamespaceLifecycle says 403 of a namespace that goes away.
+        self.is_not_found() || self.is_forbidden() && self.cause().contains("because it is being terminated")
+    }
+
     /// True for what the API server takes in no case: wrong, or too much.
     pub fn is_invalid(&self) -> bool {
         matches!(self.code(), Some(400 | 413 | 422))
@@ -78,15 +84,29 @@ impl ClusterError {
 impl fmt::Display for ClusterError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "cannot {}: {}", self.what, self.cause())?;
-        if self.is_forbidden() {
-            formatter
-                .write_str(". Whoever asks lacks this right; deploy/overlays/self-managed/rbac.yaml grants it to the ServiceAccount")?;
+        if self.is_forbidden() && !self.is_gone() {
+            let grants = grants(&self.cause());
+            write!(
+                formatter,
+                ". Whoever asks lacks this right; {grants} grants it to the ServiceAccount"
+            )?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for ClusterError {}
+
+/// The file of `deploy/` with the right whose lack the API server speaks of.
+fn grants(said: &str) -> &'static str {
+    if said.contains("resource \"events\"") {
+        "deploy/components/events"
+    } else if said.contains("resource \"configmaps\"") {
+        "deploy/components/follow-config-map"
+    } else {
+        "deploy/overlays/self-managed/rbac.yaml"
+    }
+}
 
 /// A client for the cluster of this Pod, or of the kubeconfig where there is one.
 pub async fn client() -> anyhow::Result<Client> {
@@ -107,4 +127,51 @@ async fn config() -> anyhow::Result<Config> {
              automountServiceAccountToken must be true"
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn error(code: u16, message: &str) -> ClusterError {
+        let status = Status::failure(message, "").with_code(code);
+        ClusterError::new("do it", kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn the_file_is_named_that_grants_the_right() {
+        let user = "User \"system:serviceaccount:label-router:label-router\" cannot";
+        for (what, file) in [
+            (
+                "create resource \"events\" in API group \"events.k8s.io\"",
+                "deploy/components/events grants",
+            ),
+            (
+                "list resource \"configmaps\" in API group \"\"",
+                "deploy/components/follow-config-map grants",
+            ),
+            (
+                "get resource \"secrets\" in API group \"\"",
+                "deploy/overlays/self-managed/rbac.yaml grants",
+            ),
+        ] {
+            let said = error(403, &format!("it is forbidden: {user} {what}")).to_string();
+            assert!(said.contains(file), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_that_goes_away_is_no_lack_of_rights() {
+        let going = error(
+            403,
+            "events.events.k8s.io \"web.1\" is forbidden: unable to create new content in namespace trial because it is \
+             being terminated",
+        );
+        assert!(going.is_gone());
+        assert!(!going.to_string().contains("lacks this right"), "{going}");
+        assert!(error(404, "namespaces \"trial\" not found").is_gone());
+        assert!(!error(403, "events is forbidden").is_gone());
+    }
 }

@@ -90,8 +90,8 @@ impl ObjectEvents {
         }
     }
 
-    /// Puts one on its object.
-    pub async fn tell(&mut self, told: &ObjectEvent<'_>) -> Result<(), ClusterError> {
+    /// Puts one on its object. `now` is when.
+    pub async fn tell(&mut self, told: &ObjectEvent<'_>, now: Instant) -> Result<(), ClusterError> {
         let text = |text: &str| Some(text.to_owned());
         let about = ObjectReference {
             api_version: text(told.api_version),
@@ -112,7 +112,6 @@ impl ObjectEvents {
             action: told.action.to_owned(),
             secondary: None,
         };
-        let now = Instant::now();
         self.recorders.retain(|_, (_, last)| now.duration_since(*last) < SERIES);
         let key = (
             format!("{}/{}/{}", told.kind, told.namespace, told.name),

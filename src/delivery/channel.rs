@@ -50,7 +50,8 @@ impl Channels {
             return retry("there is no client".to_owned());
         };
         for digest in &message.digests {
-            // What is about the policy is told by an Event on its ConfigMap, where it comes from one.
+            // What is about the policy is told by an Event on its ConfigMap, where that is followed; and a Pod without an
+            // owner has nothing to put one on while it is not made.
             let (Some(owner), Some(namespace)) = (&digest.owner, &digest.namespace) else {
                 continue;
             };
@@ -66,9 +67,10 @@ impl Channels {
                 action: "Route",
                 note: &note(message),
             };
-            if let Err(error) = events.tell(&event).await {
-                // A right that is missing may be granted, but what the API server calls wrong stays wrong.
-                return if error.is_invalid() {
+            if let Err(error) = events.tell(&event, std::time::Instant::now()).await {
+                // A right that is missing may be granted, but what the API server calls wrong stays wrong, and a namespace
+                // that is deleted would hold up what is told of others.
+                return if error.is_invalid() || error.is_gone() {
                     Verdict::Refused { why: error.to_string() }
                 } else {
                     retry(error.to_string())

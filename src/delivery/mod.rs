@@ -54,6 +54,8 @@ pub struct Delivery {
     running: Mutex<HashMap<String, Running>>,
     /// Those that a reload replaced or left out, and that still send what they have.
     leaving: Mutex<Vec<JoinHandle<()>>>,
+    /// Those of the policy whose URL, secret or headers were absent.
+    left_out: Mutex<Vec<SinkSpec>>,
     /// By URL, as it is written: sinks that share one share its limit, and an edited sink goes on where it was.
     limiters: Mutex<HashMap<Value<Url>, Arc<Limiter>>>,
 }
@@ -71,6 +73,7 @@ impl Delivery {
             stop: watch::Sender::new(None),
             running: Mutex::default(),
             leaving: Mutex::default(),
+            left_out: Mutex::default(),
             limiters: Mutex::default(),
         })
     }
@@ -82,11 +85,17 @@ impl Delivery {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *running);
         let mut outlets = Vec::new();
+        let mut left_out = Vec::new();
         for sink in sinks {
             let absent = absent(sink).join("; ");
             if !absent.is_empty() {
-                let (sink, kind) = (&sink.name, sink.settings.name());
-                tracing::warn!(sink, r#type = kind, absent, "this sink is left out");
+                tracing::warn!(
+                    sink = sink.name,
+                    r#type = sink.settings.name(),
+                    absent,
+                    "this sink is left out"
+                );
+                left_out.push(sink.clone());
                 outlets.push(None);
                 continue;
             }
@@ -109,7 +118,14 @@ impl Delivery {
             self.leave(was);
             self.metrics.forget(&name);
         }
+        *self.left_out.lock().unwrap_or_else(PoisonError::into_inner) = left_out;
         outlets
+    }
+
+    /// True where a sink was left out, and what was absent is there by now: a Secret is often made after the Pods.
+    pub fn can_serve_more(&self) -> bool {
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        left_out.iter().any(|sink| absent(sink).is_empty())
     }
 
     /// Lets a sink send what it has. It ends when its last outlet goes, with the generation of the policy that has it.
@@ -120,11 +136,8 @@ impl Delivery {
     }
 
     fn start(&self, sink: &SinkSpec) -> Option<Running> {
-        let templates = match Templates::new(&sink.common, sink.settings.markup()) {
-            Ok(templates) => templates,
-            // The policy was checked; this cannot be.
-            Err(_) => return None,
-        };
+        // It fails for no sink of a policy that was checked.
+        let templates = Templates::new(&sink.common, sink.settings.markup()).ok()?;
         let sink = Arc::new(sink.clone());
         let (sender, queue) = mpsc::channel(self.channels.settings.queue.get());
         let metrics = self.metrics.sink(&sink.name);
@@ -142,6 +155,7 @@ impl Delivery {
             start: Instant::now(),
             blocked: None,
             sending: None,
+            crowded: false,
             on_the_way: 0,
             sink: Arc::clone(&sink),
         };

@@ -64,10 +64,8 @@ impl Outlet {
                     self.full.store(false, Ordering::Relaxed);
                 }
             }
-            Err(TrySendError::Full(item) | TrySendError::Closed(item)) => {
-                if !matches!(item, Item::Notice(_)) {
-                    return;
-                }
+            Err(TrySendError::Closed(Item::Notice(_))) => self.metrics.dropped(Dropped::Shutdown, 1),
+            Err(TrySendError::Full(Item::Notice(_))) => {
                 self.metrics.dropped(Dropped::QueueFull, 1);
                 if !self.full.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
@@ -77,6 +75,8 @@ impl Outlet {
                     );
                 }
             }
+            // What ends something is no notice.
+            Err(_) => {}
         }
     }
 }

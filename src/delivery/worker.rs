@@ -27,7 +27,11 @@ const MANY: usize = 3;
 const MOST_IN_ONE: usize = 50;
 
 /// The longest wait between two attempts.
-const LONGEST_DELAY: Duration = Duration::from_secs(60);
+const LONGEST_DELAY: Duration = Duration::from_mins(1);
+
+/// How long notices gather in the queue once some were taken: a rollout wakes a worker a few times, and not for each Pod,
+/// which would take time from decisions.
+const GATHERING: Duration = Duration::from_millis(100);
 
 /// When the server ends, for every worker: none while it goes on.
 pub(super) type Stop = watch::Receiver<Option<Instant>>;
@@ -50,6 +54,8 @@ pub(super) struct Worker {
     /// When the vendor's limit lets the next message through, where it does not now.
     pub(super) blocked: Option<Instant>,
     pub(super) sending: Option<Pin<Box<dyn Future<Output = Sent> + Send>>>,
+    /// True while there are too many groups, so that the log says it once.
+    pub(super) crowded: bool,
     /// How many notices are on their way.
     pub(super) on_the_way: usize,
 }
@@ -59,11 +65,13 @@ impl Worker {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Item>) {
         let mut items = Vec::new();
         let mut closed = false;
+        let mut gathers = None;
         loop {
             let ends = *self.stop.borrow();
             if ends.is_some() {
                 // Takes what is in it still, and no more.
                 queue.close();
+                gathers = None;
             }
             self.send_next(closed);
             self.show(queue.len());
@@ -72,13 +80,15 @@ impl Worker {
             }
             let wake = self.wake(closed);
             tokio::select! {
-                count = queue.recv_many(&mut items, 512), if !closed => {
+                count = queue.recv_many(&mut items, 4096), if !closed && gathers.is_none() => {
                     closed = count == 0;
+                    gathers = (!closed).then(|| Instant::now() + GATHERING);
                     for item in items.drain(..) {
                         self.take(item);
                     }
                 }
                 sent = finished(&mut self.sending) => self.finish(sent),
+                () = until(gathers), if gathers.is_some() => gathers = None,
                 () = until(wake) => {}
                 () = until(ends) => {
                     self.give_up(queue.len());
@@ -97,11 +107,20 @@ impl Worker {
         let now = self.now();
         match item {
             Item::Notice(notice) => match self.digests.add(&notice, now) {
-                Added::Waits => {}
+                Added::Waits => self.crowded = false,
                 Added::Repeated => {
                     self.metrics.repeated.inc();
                 }
-                Added::NoRoom => self.drop(Dropped::TooManyGroups, 1, "", "too many workloads have news at a time"),
+                Added::NoRoom => {
+                    self.metrics.dropped(Dropped::TooManyGroups, 1);
+                    if !std::mem::replace(&mut self.crowded, true) {
+                        tracing::warn!(
+                            sink = self.sink.name,
+                            reason = Dropped::TooManyGroups.name(),
+                            "notices for this sink are dropped: too many groups wait at a time (the sink's groupBy)"
+                        );
+                    }
+                }
             },
             Item::End(notice) => self.digests.end(&notice, now),
             Item::PolicyServed => self.digests.end_policy(now),
@@ -168,7 +187,11 @@ impl Worker {
         }
         let (written, problem) = written;
         if let Some(problem) = problem {
-            tracing::warn!(sink = self.sink.name, problem, "the default template is used in its place");
+            tracing::warn!(
+                sink = self.sink.name,
+                problem,
+                "the default template is used in its place"
+            );
         }
         let digests: Vec<Digest> = self.ready.drain(..count).collect();
         Message::new(written, digests, cluster, id())

@@ -384,10 +384,7 @@ impl Digests {
             .values()
             .filter(|group| group.pending.is_some())
             .map(|group| group.due);
-        let ends = self
-            .lasting
-            .values()
-            .map(|lasting| lasting.seen + self.resolve_after(lasting));
+        let ends = self.lasting.values().filter_map(|lasting| self.ends(lasting));
         due.chain(ends).min()
     }
 
@@ -426,13 +423,9 @@ impl Digests {
         }
     }
 
-    fn resolve_after(&self, lasting: &Lasting) -> Duration {
-        // A policy is looked at again only when somebody changes it.
-        if lasting.key.is_policy {
-            Duration::from_secs(100 * 365 * 86_400)
-        } else {
-            self.grouping.resolve
-        }
+    /// When it is taken to have ended. A policy is looked at again only when somebody changes it.
+    fn ends(&self, lasting: &Lasting) -> Option<Duration> {
+        (!lasting.key.is_policy).then(|| lasting.seen + self.grouping.resolve)
     }
 
     fn group(&mut self, key: &Key, now: Duration) -> Option<&mut Group> {
@@ -479,7 +472,7 @@ impl Digests {
         let over: Vec<Subject> = self
             .lasting
             .iter()
-            .filter(|(_, lasting)| lasting.seen + self.resolve_after(lasting) <= now)
+            .filter(|(_, lasting)| self.ends(lasting).is_some_and(|ends| ends <= now))
             .map(|(subject, _)| subject.clone())
             .collect();
         for subject in over {

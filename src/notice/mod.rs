@@ -7,6 +7,7 @@ mod interval;
 mod language;
 pub mod markup;
 pub mod message;
+#[allow(clippy::module_inception, reason = "it holds the Notice")]
 mod notice;
 mod notify;
 pub mod samples;

@@ -93,7 +93,7 @@ fn groups() -> Digests {
         wait: Duration::ZERO,
         interval: Duration::ZERO,
         repeat: Duration::ZERO,
-        resolve: Duration::from_secs(3600),
+        resolve: Duration::from_hours(1),
     })
 }
 
@@ -133,7 +133,9 @@ mod tests {
         for (name, digest) in named() {
             let (written, problem) = templates.write(&[digest], Some("prod-eu"));
             assert_eq!(problem, None);
-            text += &format!("# {name}\n{}\n{}\n\n", written.title, written.body);
+            for line in ["# ", name, "\n", &written.title, "\n", &written.body, "\n\n"] {
+                text.push_str(line);
+            }
         }
         let digests = digests();
         let (written, problem) = templates.write(&digests, None);

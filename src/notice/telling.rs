@@ -93,6 +93,23 @@ impl Telling {
         }
     }
 
+    /// Leaves out the sinks, by their place, that cannot be told.
+    pub fn retain(&mut self, mut told: impl FnMut(usize) -> bool) {
+        for targets in self.rules.iter_mut().chain([&mut self.unmatched]) {
+            let outcomes = [
+                &mut targets.routed,
+                &mut targets.unchanged,
+                &mut targets.rejected,
+                &mut targets.shadowed,
+            ];
+            for sinks in outcomes {
+                sinks.retain(|sink| told(*sink));
+            }
+        }
+        self.of_rejections.retain(|sink| told(*sink));
+        self.silent = self.rules.iter().chain([&self.unmatched]).all(Targets::is_empty);
+    }
+
     /// The notices of a decision, each with the sink that gets it. `now` is asked where there is something to tell; `lasts` says of a sink whether it was told of a rejection
     /// that has not ended. A dry run is told of to nobody.
     pub fn notices(

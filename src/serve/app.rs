@@ -216,9 +216,11 @@ fn prepare(policy: Policy, metrics: &Metrics, delivery: &Delivery) -> Serving {
     let Compiled {
         snapshot,
         sinks,
-        telling,
+        mut telling,
         ..
     } = policy.compiled;
+    let outlets = delivery.serve(&sinks);
+    telling.retain(|sink| outlets.get(sink).is_some_and(Option::is_some));
     metrics.serves(snapshot.generation());
     let mut wanted = admission::Wanted::by(&snapshot);
     if sinks.iter().any(|sink| matches!(sink.settings, SinkKind::Event(_))) {
@@ -227,7 +229,7 @@ fn prepare(policy: Policy, metrics: &Metrics, delivery: &Delivery) -> Serving {
     Serving {
         wanted,
         telling,
-        outlets: delivery.serve(&sinks),
+        outlets,
         requests: metrics.request_counters(&snapshot),
         snapshot,
         files: policy.files,

@@ -1,14 +1,16 @@
 //! What is shipped in `deploy/`, on a cluster that has none of it yet.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use k8s_openapi::api::core::v1::Pod;
+use axum::http::Method;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::ListParams;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::installed::{Installed, create_a_replica};
+use crate::harness::installed::{Installed, NAMESPACE, REGISTRATION, create_a_replica};
 use crate::harness::{Cluster, LabelRouter, wait_for};
 use crate::pods::node;
 
@@ -17,11 +19,7 @@ use crate::pods::node;
 pub(crate) async fn the_readme_brings_it_into_a_cluster(cluster: &'static Cluster) {
     cluster.node("deploy-one", &[], json!([])).await;
     cluster.node("deploy-two", &[], json!([])).await;
-    // Takes away what the README's commands bring.
-    let mut installed = Installed::apply(cluster).await;
-    cluster
-        .kubectl(&["delete", "-k", "deploy/overlays/self-managed"])
-        .success();
+    let mut installed = Installed::nothing_yet(cluster).await;
 
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = fs::read_to_string(checkout.join("README.md")).unwrap();
@@ -37,40 +35,161 @@ pub(crate) async fn the_readme_brings_it_into_a_cluster(cluster: &'static Cluste
         "{said}"
     );
     installed.run(2).await;
+    let example = Example(cluster);
     cluster.shell(&format!("kubectl apply{workload}"), checkout).success();
-    let _example = Example(cluster);
-    let pods = wait_for("the example's two replicas on their Nodes", async || {
-        let pods = cluster
-            .api::<Pod>("default")
-            .list(&ListParams::default().labels("app=web"))
-            .await
-            .map_err(|error| error.to_string())?;
-        let mut placed: Vec<(String, String)> = pods
-            .iter()
-            .filter_map(|pod| Some((pod.metadata.name.clone()?, node(pod)?.to_owned())))
-            .collect();
-        placed.sort();
-        (placed.len() == 2)
-            .then_some(placed.clone())
-            .ok_or(format!("{placed:?}"))
-    })
-    .await;
-    // Another test's Nodes may carry the same labels, so that what the label says is what counts.
-    for (pod, node) in pods {
-        let label = cluster
-            .kubectl(&["get", "node", &node, "-o", "jsonpath={.metadata.labels.name}"])
-            .success();
-        let wanted = if pod == "web-0" { "node1" } else { "node2" };
-        assert_eq!(label, wanted, "{pod} is on {node}");
+    example.is_placed().await;
+}
+
+/// The README's StatefulSet. It goes, however the test ends, and its Pods before it.
+struct Example(&'static Cluster);
+
+impl Example {
+    /// Waits until both replicas are on their Nodes.
+    async fn is_placed(&self) {
+        let pods = wait_for("the example's two replicas on their Nodes", async || {
+            let pods = self
+                .0
+                .api::<Pod>("default")
+                .list(&ListParams::default().labels("app=web"))
+                .await
+                .map_err(|error| error.to_string())?;
+            let mut placed: Vec<(String, String)> = pods
+                .iter()
+                .filter_map(|pod| Some((pod.metadata.name.clone()?, node(pod)?.to_owned())))
+                .collect();
+            placed.sort();
+            (placed.len() == 2)
+                .then_some(placed.clone())
+                .ok_or(format!("{placed:?}"))
+        })
+        .await;
+        // Another test's Nodes may carry the same labels, so that what the label says is what counts.
+        for (pod, node) in pods {
+            let label = self
+                .0
+                .kubectl(&["get", "node", &node, "-o", "jsonpath={.metadata.labels.name}"])
+                .success();
+            let wanted = if pod == "web-0" { "node1" } else { "node2" };
+            assert_eq!(label, wanted, "{pod} is on {node}");
+        }
     }
 }
 
-/// The README's StatefulSet goes, however the test ends.
-struct Example(&'static Cluster);
-
 impl Drop for Example {
     fn drop(&mut self) {
-        self.0.kubectl(&["delete", "-f", "deploy/example-statefulset.yaml"]);
+        let delete = [
+            "delete",
+            "-f",
+            "deploy/example-statefulset.yaml",
+            "--cascade=foreground",
+        ];
+        self.0.kubectl(&delete);
+    }
+}
+
+/// What was applied rolls out, places the README's StatefulSet and looks at policies. `name` is for Nodes.
+async fn installs_it(cluster: &'static Cluster, name: &str, mut installed: Installed) {
+    for (number, label) in ["node1", "node2"].into_iter().enumerate() {
+        let node = format!("{name}-{number}");
+        cluster.node(&node, &[("name", label)], json!([])).await;
+    }
+    let status = [
+        "-n",
+        NAMESPACE,
+        "rollout",
+        "status",
+        "deployment/label-router",
+        "--timeout=1m",
+    ];
+    cluster.kubectl(&status).success();
+    installed.run(1).await;
+    // The controller would try again after longer and longer times.
+    wait_for("a Pod to be placed", async || create_a_replica(cluster).await).await;
+    installed.looks_at_what_is_applied().await;
+    let example = Example(cluster);
+    cluster
+        .kubectl(&["apply", "-f", "deploy/example-statefulset.yaml"])
+        .success();
+    example.is_placed().await;
+}
+
+pub(crate) async fn the_chart_brings_it_into_a_cluster(cluster: &'static Cluster) {
+    let installed = Installed::apply_manifests(cluster, &rendered(&["chart/self-managed"])).await;
+    installs_it(cluster, "chart", installed).await;
+}
+
+/// cert-manager itself is no part of the test: its kinds are there, and what it would write is made from what was applied.
+pub(crate) async fn the_overlay_for_cert_manager_brings_it_into_a_cluster(cluster: &'static Cluster) {
+    for (kind, plural) in [("Certificate", "certificates"), ("Issuer", "issuers")] {
+        let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": { "name": format!("{plural}.cert-manager.io") },
+            "spec": {
+                "group": "cert-manager.io",
+                "names": { "kind": kind, "plural": plural },
+                "scope": "Namespaced",
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema },
+                }],
+            },
+        });
+        cluster
+            .kubectl_with(&["apply", "-f", "-"], &definition.to_string())
+            .success();
+        let name = format!("crd/{plural}.cert-manager.io");
+        cluster
+            .kubectl(&["wait", "--for=condition=Established", &name, "--timeout=1m"])
+            .success();
+    }
+    let installed = Installed::apply_manifests(cluster, &rendered(&["overlays/cert-manager"])).await;
+    play_cert_manager(cluster).await;
+    installs_it(cluster, "cert-manager", installed).await;
+}
+
+/// Writes the caBundle into the registrations that ask for it, and the certificate that they name into its Secret.
+async fn play_cert_manager(cluster: &Cluster) {
+    use base64::Engine;
+    let bundle = base64::engine::general_purpose::STANDARD.encode(cluster.authority.pem());
+    let mut named = BTreeSet::new();
+    for kind in ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] {
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{kind}/{REGISTRATION}");
+        let mut registration = cluster.send(Method::GET, &path, None).await.unwrap().json();
+        let annotations = &registration["metadata"]["annotations"];
+        named.insert(
+            annotations["cert-manager.io/inject-ca-from"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
+        );
+        for hook in registration["webhooks"].as_array_mut().unwrap() {
+            hook["clientConfig"]["caBundle"] = json!(bundle);
+        }
+        let answer = cluster.send(Method::PUT, &path, Some(&registration)).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    for name in named {
+        let (namespace, name) = name.split_once('/').unwrap();
+        let path = format!("/apis/cert-manager.io/v1/namespaces/{namespace}/certificates/{name}");
+        let spec = &cluster.send(Method::GET, &path, None).await.unwrap().json()["spec"];
+        let hosts: Vec<&str> = spec["dnsNames"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        let certificate = cluster.authority.certificate("cert-manager", &hosts);
+        let secret = json!({
+            "metadata": { "name": spec["secretName"] },
+            "type": "kubernetes.io/tls",
+            "stringData": {
+                "tls.crt": fs::read_to_string(certificate.cert).unwrap(),
+                "tls.key": fs::read_to_string(certificate.key).unwrap(),
+                "ca.crt": cluster.authority.pem(),
+            },
+        });
+        cluster.create::<Secret>(namespace, secret).await.unwrap();
     }
 }
 
@@ -125,10 +244,30 @@ pub(crate) async fn what_the_command_prints_installs_it(cluster: &'static Cluste
     cluster
         .kubectl(&["delete", "mutatingwebhookconfiguration", "label-router"])
         .success();
+    never_asked_about_is_no_error(cluster);
     let manifests = cluster.label_router(&["manifests"]).success();
     cluster.kubectl_with(&["apply", "-f", "-"], &manifests).success();
     installed.run(1).await;
     wait_for("a Pod to be placed", async || create_a_replica(cluster).await).await;
+}
+
+/// The API server takes a registration for a rule that it is never to ask about, and who prints it is told so.
+fn never_asked_about_is_no_error(cluster: &Cluster) {
+    let policy = cluster.directory().join("kube-system.yaml");
+    let text = "apiVersion: label-router/v1\nkind: RoutingPolicy\ngate: { label: routed }\nrules:\n  \
+                - { name: system, match: { namespaces: [kube-system] }, routes: [{ nodeSelector: { a: b } }] }\n";
+    fs::write(&policy, text).unwrap();
+    let policy = format!("--policy={}", policy.display());
+    let printed = cluster.label_router(&["manifests", "--only=registration", &policy]);
+    assert!(
+        printed
+            .stderr
+            .contains("warning: rule system is only for Pods in kube-system"),
+        "{}",
+        printed.stderr
+    );
+    let apply = ["apply", "--dry-run=server", "-f", "-"];
+    cluster.kubectl_with(&apply, &printed.success()).success();
 }
 
 /// The names that people of the original know: theirs is the Secret, and the caBundle is patched by hand.

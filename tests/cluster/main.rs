@@ -27,6 +27,7 @@ mod reinvocation;
 mod reload;
 #[path = "../support/shown.rs"]
 mod shown;
+mod sinks;
 mod workloads;
 
 use std::pin::Pin;
@@ -110,12 +111,15 @@ fn main() -> ExitCode {
         outages::under_fail_pods_wait_until_it_is_back,
         outages::under_ignore_pods_are_created_as_they_are,
         outages::a_registration_that_is_deleted_stops_it_at_once,
+        sinks::events_tell_the_owner,
         groundwork::a_service_account_can_be_acted_for,
         groundwork::a_certificate_can_be_asked_for,
     ]);
     trials.extend(tests![alone:
         outages::the_api_server_can_be_restarted,
         deploy::the_readme_brings_it_into_a_cluster,
+        deploy::the_chart_brings_it_into_a_cluster,
+        deploy::the_overlay_for_cert_manager_brings_it_into_a_cluster,
         deploy::every_way_is_one_that_the_api_server_takes,
         deploy::what_the_command_prints_installs_it,
         deploy::the_names_of_sts_webhook_lead_here,

@@ -21,6 +21,7 @@ use super::webhook::Probe;
 use super::{rights, rules, webhook};
 use crate::admission::registration::Endpoint;
 use crate::cluster::{self, Client, ClusterError, Right, StoredSecret};
+use crate::notice::sinks::Settings;
 use crate::policy::{self, Compiled, Diagnostics, PolicyText};
 use crate::source;
 
@@ -244,8 +245,10 @@ impl Facts {
             }
             granted
         };
+        let mut sinks = self.compiled().into_iter().flat_map(|compiled| &compiled.sinks);
+        let events = sinks.any(|sink| matches!(sink.settings, Settings::Event(_)));
         Some(Rights {
-            granted: ask(keeps, rights::needed(&self.endpoint, secret)).await,
+            granted: ask(keeps, rights::needed(&self.endpoint, secret, events)).await,
             scaled: ask(scales, rights::to_read_scaled()).await,
             user,
         })
@@ -510,7 +513,7 @@ pub(super) mod tests {
             deployment: None,
             rights: Some(Rights {
                 user: "system:serviceaccount:label-router:label-router".to_owned(),
-                granted: rights::needed(&endpoint, "label-router-tls")
+                granted: rights::needed(&endpoint, "label-router-tls", false)
                     .into_iter()
                     .map(|right| (right, Ok(true)))
                     .collect(),

@@ -27,6 +27,19 @@ pub(super) fn apply(facts: &Facts) -> String {
     format!("{fetch}label-router manifests --only registration{within}{policy} | kubectl apply -f -")
 }
 
+/// Where the policy is changed.
+fn edit(facts: &Facts) -> String {
+    if facts.files.is_empty() {
+        format!(
+            "change the rule:\nkubectl -n {} edit configmap {}",
+            facts.endpoint.namespace, facts.configmap
+        )
+    } else {
+        let files: Vec<String> = facts.files.iter().map(|file| file.display().to_string()).collect();
+        format!("change the rule in {}", files.join(" or "))
+    }
+}
+
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let name = &facts.endpoint.registration;
     let live = match &facts.registration {
@@ -54,7 +67,11 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     }
     let mut findings: Vec<Finding> = webhooks.iter().filter_map(|webhook| path(webhook, facts)).collect();
     if let Some(compiled) = facts.compiled() {
-        let missed = gaps(live, &compiled.snapshot, &facts.endpoint);
+        let derived = registration(&compiled.snapshot, &facts.endpoint);
+        let whatever_is_applied = gaps(&derived, &compiled.snapshot, &facts.endpoint);
+        let (never, missed): (Vec<String>, Vec<String>) = gaps(live, &compiled.snapshot, &facts.endpoint)
+            .into_iter()
+            .partition(|gap| whatever_is_applied.contains(gap));
         let last = missed.len().saturating_sub(1);
         findings.extend(missed.into_iter().enumerate().map(|(at, gap)| {
             // One fix is for all of them.
@@ -65,7 +82,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             };
             Finding::failed(gap, fix)
         }));
-        let derived = registration(&compiled.snapshot, &facts.endpoint);
+        findings.extend(never.into_iter().map(|gap| Finding::warning(gap, edit(facts))));
         let wanted = derived.webhooks.iter().flatten().next().map(failure_policy);
         findings.extend(webhooks.iter().filter_map(|webhook| {
             let wanted = wanted?;
@@ -127,7 +144,7 @@ fn path(webhook: &MutatingWebhook, facts: &Facts) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::facts::tests::{facts, webhook};
+    use super::super::facts::tests::{facts, policy, webhook};
     use super::super::finding::Status;
     use super::*;
 
@@ -168,6 +185,29 @@ mod tests {
         assert!(
             findings[0].message.contains("does not ask about all of them"),
             "{findings:?}"
+        );
+    }
+
+    #[test]
+    fn a_rule_that_is_never_asked_about_is_a_warning_about_the_policy() {
+        let mut facts = facts();
+        policy(
+            &mut facts,
+            "apiVersion: label-router/v1\nkind: RoutingPolicy\ngate: { label: routed }\nrules:\n  \
+             - { name: system, match: { namespaces: [kube-system] }, routes: [{ nodeSelector: { a: b } }] }\n",
+        );
+        let findings = judge(&facts);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].status, Status::Warning);
+        assert!(
+            findings[0]
+                .message
+                .starts_with("rule system is only for Pods in kube-system"),
+            "{findings:?}"
+        );
+        assert_eq!(
+            findings[0].fix.as_deref(),
+            Some("change the rule:\nkubectl -n label-router edit configmap label-router-policy")
         );
     }
 

@@ -7,8 +7,8 @@ use super::finding::{Finding, Seen, Unseen};
 use crate::admission::registration::Endpoint;
 use crate::cluster::{Right, SCALED, WorkloadKind};
 
-/// The rights that it needs, as `deploy/` grants them.
-pub(super) fn needed(endpoint: &Endpoint, secret: &str) -> Vec<Right> {
+/// The rights that it needs, as `deploy/` grants them. `writes_events`: whether a sink does.
+pub(super) fn needed(endpoint: &Endpoint, secret: &str, writes_events: bool) -> Vec<Right> {
     let secrets = ["get", "list", "watch", "create", "update", "patch"].map(|verb| Right {
         verb,
         group: "",
@@ -25,7 +25,17 @@ pub(super) fn needed(endpoint: &Endpoint, secret: &str) -> Vec<Right> {
             name: endpoint.registration.clone(),
         })
     });
-    secrets.into_iter().chain(registrations.into_iter().flatten()).collect()
+    // On workloads in any namespace.
+    let events = ["create", "patch"].map(|verb| Right {
+        verb,
+        group: "events.k8s.io",
+        resource: "events",
+        namespace: None,
+        name: String::new(),
+    });
+    let events = events.into_iter().filter(|_| writes_events);
+    let registrations = registrations.into_iter().flatten();
+    secrets.into_iter().chain(registrations).chain(events).collect()
 }
 
 /// The rights to read what is scaled, as the component scale grants them. A right for no name is one for every name.
@@ -47,7 +57,11 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     };
     let certificates = missing(granted).map(|missing| match missing {
         Err(unseen) => Finding::unseen(unseen),
-        Ok(missing) if missing.is_empty() => Finding::ok(format!("{user} may keep its Secret and the caBundle")),
+        Ok(missing) if missing.is_empty() => {
+            let events = granted.iter().any(|(right, _)| right.resource == "events");
+            let also = if events { ", and write Events" } else { "" };
+            Finding::ok(format!("{user} may keep its Secret and the caBundle{also}"))
+        }
         Ok(missing) => Finding::failed(
             format!("{user} may not {missing}"),
             "apply the Role, the ClusterRole and their bindings that label-router manifests prints, for these names",
@@ -75,10 +89,9 @@ fn missing(rights: &[(Right, Seen<bool>)]) -> Option<Result<String, &Unseen>> {
     }
     let mut missing: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (right, _) in rights.iter().filter(|(_, granted)| granted != &Ok(true)) {
-        let object = if right.name.is_empty() {
-            right.resource.to_owned()
-        } else {
-            format!("{}/{}", right.resource, right.name)
+        let object = match right.name.as_str() {
+            "" => format!("{} in all namespaces", right.resource),
+            name => format!("{}/{name}", right.resource),
         };
         missing.entry(object).or_default().push(right.verb);
     }
@@ -113,7 +126,7 @@ mod tests {
         assert_eq!((findings[0].status, findings[1].status), (Status::Ok, Status::Warning));
         assert_eq!(
             findings[1].message,
-            "system:serviceaccount:label-router:label-router may not get deployments: nobody is told of the new Pods of a \
+            "system:serviceaccount:label-router:label-router may not get deployments in all namespaces: nobody is told of the new Pods of a \
              workload that is scaled"
         );
     }
@@ -136,6 +149,25 @@ mod tests {
             findings[0].message,
             "system:serviceaccount:label-router:label-router may not patch mutatingwebhookconfigurations/label-router; \
              get, patch secrets/label-router-tls"
+        );
+    }
+
+    #[test]
+    fn a_sink_that_writes_events_needs_more() {
+        let mut facts = facts();
+        let endpoint = Endpoint::default();
+        let with_events = needed(&endpoint, "label-router-tls", true);
+        rights(&mut facts).granted = with_events.into_iter().map(|right| (right, Ok(true))).collect();
+        assert!(
+            judge(&facts)[0]
+                .message
+                .ends_with("may keep its Secret and the caBundle, and write Events")
+        );
+        rights(&mut facts).granted.last_mut().unwrap().1 = Ok(false);
+        assert!(
+            judge(&facts)[0]
+                .message
+                .ends_with("may not patch events in all namespaces")
         );
     }
 

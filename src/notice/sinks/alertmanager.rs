@@ -24,7 +24,7 @@ use crate::notice::notice::Kind;
 /// The API's path, below where an Alertmanager is.
 const PATH: &str = "/api/v2/alerts";
 /// How long an alert lasts that says what goes on with the policy: it is looked at again only when somebody changes it.
-const POLICY: Duration = Duration::from_secs(7 * 86_400);
+const POLICY: Duration = Duration::from_hours(7 * 24);
 /// How long an alert lasts that says what happened.
 const PASSING: Duration = Duration::from_mins(5);
 
@@ -157,7 +157,7 @@ fn endpoint(url: &str) -> String {
 impl SinkSettings for Alertmanager {
     /// An Alertmanager has a `repeat_interval` of its own, and must hear of what goes on before the alert ends.
     fn repeat_interval() -> Duration {
-        Duration::from_secs(300)
+        Duration::from_mins(5)
     }
 
     fn http(&self) -> Option<&dyn HttpSink> {

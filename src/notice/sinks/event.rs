@@ -15,6 +15,6 @@ pub struct Event {}
 impl SinkSettings for Event {
     /// An Event is gone after an hour, and the same one again is counted.
     fn repeat_interval() -> Duration {
-        Duration::from_secs(300)
+        Duration::from_mins(5)
     }
 }

@@ -72,7 +72,7 @@ pub(crate) trait SinkSettings: DeserializeOwned + JsonSchema {
 
     /// Its `repeatInterval` unless said.
     fn repeat_interval() -> Duration {
-        Duration::from_secs(4 * 3600)
+        Duration::from_hours(4)
     }
 }
 

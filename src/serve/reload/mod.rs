@@ -126,7 +126,9 @@ impl Reloading {
         let generation = || self.app.serving().snapshot.generation().to_owned();
         let places = self.places.clone();
         let read = blocking(move || places.read()).await;
-        if !forced && self.last.as_ref() == Some(&read) {
+        // The policy is the same, and a sink of it can be told that could not before.
+        let more_sinks = self.app.refusal().is_none() && self.app.delivery.can_serve_more();
+        if !forced && !more_sinks && self.last.as_ref() == Some(&read) {
             return Reloaded::Unchanged {
                 generation: generation(),
             };
@@ -145,6 +147,9 @@ impl Reloading {
                 let unchanged = generation == before;
                 self.app.metrics.reloads.succeeded(unchanged);
                 if unchanged {
+                    if more_sinks {
+                        self.app.swap(policy);
+                    }
                     tracing::debug!(generation, files, "the policy was read again, and is the same");
                     return Reloaded::Unchanged { generation };
                 }

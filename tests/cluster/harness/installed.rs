@@ -1,6 +1,7 @@
-//! label-router as `deploy/overlays/self-managed` installs it: the objects are those that are shipped, and processes of this
-//! machine stand in for the Pods of its Deployment, with its arguments and the rights of its ServiceAccount.
+//! label-router as `deploy/` installs it: the objects are those that are shipped, and processes of this machine stand in for
+//! the Pods of its Deployment, with its arguments, what it mounts and the rights of its ServiceAccount.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Volume};
 use kube::Api;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -19,6 +20,10 @@ pub(crate) const NAMESPACE: &str = "label-router";
 pub(crate) const REGISTRATION: &str = "label-router";
 pub(crate) const SECRET: &str = "label-router-tls";
 pub(crate) const HOST: &str = "label-router.label-router.svc";
+
+/// What an installation has in its namespace, beside Pods and what makes them.
+const CONTENTS: &str =
+    "configmaps,secrets,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies";
 
 /// Repairs take no longer than this, from the moment something is broken.
 pub(crate) const REPAIRED: Duration = Duration::from_secs(10);
@@ -34,16 +39,31 @@ pub(crate) struct Installed {
 }
 
 impl Installed {
-    /// Applies the overlay.
+    /// Applies the overlay `self-managed`.
     pub(crate) async fn apply(cluster: &'static Cluster) -> Self {
+        let installed = Self::nothing_yet(cluster).await;
+        cluster
+            .kubectl(&["apply", "-k", "deploy/overlays/self-managed"])
+            .success();
+        installed
+    }
+
+    /// Applies what another way into a cluster comes to, which need not bring the namespace.
+    pub(crate) async fn apply_manifests(cluster: &'static Cluster, manifests: &str) -> Self {
+        let installed = Self::nothing_yet(cluster).await;
+        cluster.ensure_namespace(NAMESPACE).await;
+        let apply = ["apply", "-n", NAMESPACE, "-f", "-"];
+        cluster.kubectl_with(&apply, manifests).success();
+        installed
+    }
+
+    /// Nothing yet: what the caller applies is taken away in the end.
+    pub(crate) async fn nothing_yet(cluster: &'static Cluster) -> Self {
         wait_for("an earlier installation to be gone", async || {
             let gone = cluster.kubectl(&["get", "namespace", NAMESPACE]);
             if gone.fine { Err(gone.stdout) } else { Ok(()) }
         })
         .await;
-        cluster
-            .kubectl(&["apply", "-k", "deploy/overlays/self-managed"])
-            .success();
         Self {
             cluster,
             replicas: Vec::new(),
@@ -129,35 +149,50 @@ impl Installed {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// Those of the Deployment, with the ConfigMap's policy in a file of this machine, on free ports.
+    /// Those of the Deployment on free ports, with what it mounts in files of this machine.
     async fn arguments(&self) -> Vec<String> {
-        let map = self
-            .cluster
-            .api::<ConfigMap>(NAMESPACE)
-            .get("label-router-policy")
-            .await
-            .unwrap();
-        let folder = self.cluster.directory().join("installed-policy");
-        fs::create_dir_all(&folder).unwrap();
-        for (name, text) in map.data.unwrap() {
-            fs::write(folder.join(name), text).unwrap();
+        let deployments = self.cluster.api::<Deployment>(NAMESPACE);
+        let deployment = deployments.get("label-router").await.unwrap();
+        let pod = deployment.spec.template.spec.unwrap();
+        let [container] = pod.containers.try_into().unwrap();
+        let root = self.cluster.directory().join("installed");
+        // Nothing of an earlier installation may stand in for what is missing in this one.
+        let _ = fs::remove_dir_all(&root);
+        for volume in pod.volumes.unwrap() {
+            let mounts = container.volume_mounts.iter().flatten();
+            let [mount] = mounts.filter(|mount| mount.name == volume.name).collect::<Vec<_>>()[..] else {
+                panic!("{} is mounted elsewhere than once", volume.name);
+            };
+            let folder = root.join(mount.mount_path.trim_start_matches('/'));
+            fs::create_dir_all(&folder).unwrap();
+            for (name, value) in self.contents(&volume).await {
+                fs::write(folder.join(name), value).unwrap();
+            }
         }
-        let deployment = self
-            .cluster
-            .api::<Deployment>(NAMESPACE)
-            .get("label-router")
-            .await
-            .unwrap();
-        let [container] = deployment.spec.template.spec.unwrap().containers.try_into().unwrap();
         let mut arguments = container.args.unwrap();
         for argument in &mut arguments {
-            if argument.starts_with("--policy=/") || argument.starts_with("--policy-fallback=/") {
-                let flag = argument.split('=').next().unwrap();
-                *argument = format!("{flag}={}", folder.display());
-            }
+            *argument = argument.replace("=/", &format!("={}/", root.display()));
         }
         arguments.extend(["--listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0"].map(str::to_owned));
         arguments
+    }
+
+    /// The files of a ConfigMap's or Secret's volume. Only an optional one may be missing.
+    async fn contents(&self, volume: &Volume) -> BTreeMap<String, Vec<u8>> {
+        if let Some(from) = &volume.config_map {
+            let map = self.cluster.api::<ConfigMap>(NAMESPACE).get(&from.name).await.unwrap();
+            let texts = map.data.unwrap().into_iter();
+            return texts.map(|(name, text)| (name, text.into_bytes())).collect();
+        }
+        let from = volume.secret.as_ref().unwrap();
+        let name = from.secret_name.as_deref().unwrap();
+        let secret = self.cluster.api::<Secret>(NAMESPACE).get_opt(name).await.unwrap();
+        assert!(
+            secret.is_some() || from.optional == Some(true),
+            "there is no Secret {name}"
+        );
+        let values = secret.and_then(|secret| secret.data).into_iter().flatten();
+        values.map(|(name, value)| (name, value.0)).collect()
     }
 
     pub(crate) async fn secret(&self) -> Option<Secret> {
@@ -217,30 +252,25 @@ impl Installed {
 impl Drop for Installed {
     fn drop(&mut self) {
         self.replicas.clear();
-        for arguments in [
-            [
-                "delete",
-                "mutatingwebhookconfiguration",
-                REGISTRATION,
-                "--ignore-not-found",
-            ],
-            [
-                "delete",
-                "validatingwebhookconfiguration",
-                REGISTRATION,
-                "--ignore-not-found",
-            ],
-        ] {
-            self.cluster.kubectl(&arguments);
+        let delete = |what: &[&str]| {
+            self.cluster
+                .kubectl(&[&["delete", "--ignore-not-found"], what].concat())
+        };
+        for kind in ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"] {
+            delete(&[kind, REGISTRATION]);
         }
-        // Its Pods first, and at once: the namespace would look after them again only in some seconds.
-        let own = ["-n", NAMESPACE, "delete"];
+        // Its Pods at once, after what would make others.
+        delete(&["-n", NAMESPACE, "deployments", "--all", "--cascade=foreground"]);
+        delete(&["-n", NAMESPACE, "pods", "--all", "--force", "--grace-period=0"]);
+        delete(&["-n", NAMESPACE, CONTENTS, "--all"]);
+        delete(&["namespace", NAMESPACE, "--wait=false"]);
+        // A controller would look for contents in some seconds, and then do this.
+        let finalized = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE }, "spec": { "finalizers": [] },
+        });
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/finalize");
         self.cluster
-            .kubectl(&[own.as_slice(), &["deployments", "--all", "--cascade=foreground"]].concat());
-        self.cluster
-            .kubectl(&[own.as_slice(), &["pods", "--all", "--force", "--grace-period=0"]].concat());
-        self.cluster
-            .kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found"]);
+            .kubectl_with(&["replace", "--raw", &path, "-f", "-"], &finalized.to_string());
     }
 }
 

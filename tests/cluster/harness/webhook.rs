@@ -110,6 +110,8 @@ pub(crate) struct Webhook {
     pub(crate) namespace: String,
     client: Client,
     arguments: Vec<String>,
+    /// Whom the API server takes it for, where it asks for something itself.
+    kubeconfig: Option<PathBuf>,
     certificate: Certificate,
     port: u16,
 }
@@ -127,6 +129,17 @@ impl Webhook {
         policy: Option<&str>,
         change: impl FnOnce(&mut Value),
     ) -> Self {
+        Self::start_as(cluster, namespace, policy, None, change).await
+    }
+
+    /// The same with the rights of a kubeconfig.
+    pub(crate) async fn start_as(
+        cluster: &Cluster,
+        namespace: &str,
+        policy: Option<&str>,
+        kubeconfig: Option<PathBuf>,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
         let service = format!("label-router.{namespace}.svc");
         let certificate = cluster.authority.certificate(&service, &[&service]);
         let arguments = policy.map(|policy| {
@@ -139,6 +152,7 @@ impl Webhook {
             namespace: namespace.to_owned(),
             client: cluster.client.clone(),
             arguments: arguments.into_iter().collect(),
+            kubeconfig,
             certificate,
             port: 0,
         };
@@ -166,7 +180,11 @@ impl Webhook {
             format!("--tls-key={}", self.certificate.key.display()),
         ];
         arguments.extend(self.arguments.iter().cloned());
-        let router = LabelRouter::start(cluster, &self.namespace, &arguments, &[]).await;
+        let kubeconfig = self.kubeconfig.iter();
+        let env: Vec<_> = kubeconfig
+            .map(|path| ("KUBECONFIG", path.display().to_string()))
+            .collect();
+        let router = LabelRouter::start(cluster, &self.namespace, &arguments, &env).await;
         self.port = router.port;
         self.router = Some(router);
     }
