@@ -245,6 +245,7 @@ fn the_schema_of_the_values_takes_what_is_right_and_nothing_else() {
         json!({"registration": {"objectSelector": {"ab-build-different": "true"}}}),
         json!({"validation": {"workloads": "reject"}}),
         json!({"validation": {"failurePolicy": "Fail"}}),
+        json!({"validation": {"scale": "true"}}),
         json!({"policyFrom": "configMap"}),
         json!({"service": {"ports": []}}),
         json!({"image": {"digest": "latest"}}),
@@ -399,6 +400,15 @@ fn the_command_installs_a_policy_of_ones_own_elsewhere() {
     );
 }
 
+/// Without the one right that is for no name.
+#[test]
+fn the_command_leaves_scaled_workloads_out() {
+    let manifests = Manifests::printed(&["--no-scale"]);
+    manifests.hold_together();
+    assert!(!manifests.reads_workloads());
+    assert!(Manifests::printed(&[]).reads_workloads());
+}
+
 #[test]
 fn a_sink_that_writes_events_is_allowed_to() {
     let directory = tempfile::tempdir().unwrap();
@@ -463,6 +473,7 @@ fn the_chart_says_what_the_overlays_say() {
         ("chart/sts-webhook", "overlays/sts-webhook"),
         ("chart/monitored", "kustomizations/monitored"),
         ("chart/follow-self-managed", "kustomizations/follow-self-managed"),
+        ("chart/scale-cert-manager", "kustomizations/scale-cert-manager"),
         ("chart/events", "kustomizations/events-self-managed"),
     ] {
         let ours = Manifests::rendered(kustomization).comparable();
@@ -825,7 +836,12 @@ impl Manifests {
                 .ca_bundle
                 .clone_from(&asks.client_config.ca_bundle);
         }
-        wanted[1].namespace_selector.clone_from(&asks.namespace_selector);
+        for webhook in &mut wanted[1..] {
+            webhook.namespace_selector.clone_from(&asks.namespace_selector);
+        }
+        if !self.reads_workloads() {
+            wanted.pop();
+        }
         let shipped: ValidatingWebhookConfiguration = self.the();
         assert_eq!(shipped.metadata.name, Some(endpoint.registration), "{}", self.name);
         let registration: MutatingWebhookConfiguration = self.the();
@@ -985,7 +1001,7 @@ impl Manifests {
         let pod = self.pod();
         assert_eq!(
             pod.automount_service_account_token,
-            Some(self.self_managed() || self.follows() || self.tells_events()),
+            Some(self.self_managed() || self.follows() || self.tells_events() || self.reads_workloads()),
             "{}",
             self.name
         );
@@ -993,12 +1009,16 @@ impl Manifests {
         let of_certificates = usize::from(self.self_managed());
         let of_policy = usize::from(self.follows());
         let of_sinks = usize::from(self.tells_events());
+        let of_workloads = usize::from(self.reads_workloads());
         assert_eq!(
             rights,
-            [of_certificates + of_policy, of_certificates + of_sinks],
+            [of_certificates + of_policy, of_certificates + of_sinks + of_workloads],
             "{}",
             self.name
         );
+        if self.reads_workloads() {
+            self.allow_to_read_workloads();
+        }
         if self.tells_events() {
             let role = self.cluster_role_about("events");
             assert_eq!(
@@ -1099,6 +1119,17 @@ impl Manifests {
         );
         self.is_bound(&role, account);
         self.is_bound_everywhere(&cluster_role, account);
+    }
+
+    /// To read two kinds of workloads, whatever they are called, for the same.
+    fn allow_to_read_workloads(&self) {
+        let role = self.cluster_role_about("statefulsets");
+        let right = PolicyRule {
+            resources: Some(vec!["statefulsets".to_owned(), "deployments".to_owned()]),
+            ..rule("apps", "", None, &["get"])
+        };
+        assert_eq!(role.rules.clone().unwrap(), [right], "{}", self.name);
+        self.is_bound_everywhere(&role, self.pod().service_account_name.as_deref());
     }
 
     /// To read one ConfigMap, and to write Events, for the same.
@@ -1254,6 +1285,12 @@ impl Manifests {
 
     fn self_managed(&self) -> bool {
         self.arguments().iter().any(|argument| argument == "--tls-self-managed")
+    }
+
+    /// Whether there is a right to; what is asked must fit to it.
+    fn reads_workloads(&self) -> bool {
+        let mut roles = self.all::<ClusterRole>().into_iter();
+        roles.any(|role| is_about(&role, "statefulsets"))
     }
 
     fn follows(&self) -> bool {

@@ -9,7 +9,7 @@ mod validation;
 
 pub use decode::{BadReview, Wanted, decode};
 pub use encode::{encode, encode_refusal};
-pub use validation::{Applied, Said, applied, reply};
+pub use validation::{Applied, Said, Scaled, applied, reply};
 
 /// The API version of every AdmissionReview.
 const API_VERSION: &str = "admission.k8s.io/v1";

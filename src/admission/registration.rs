@@ -36,6 +36,13 @@ const SYSTEM: &str = "kube-system";
 /// The name of the match condition that stands for several gates.
 const GATED: &str = "gated";
 
+/// The first segment of the name of the webhook that looks at the scale subresource, and that needs a right for it.
+pub const SCALES: &str = "scales";
+
+/// Holds for a Scale that asks for more Pods than before. The API server leaves out a number of 0.
+const GROWS: &str = "has(object.spec.replicas) && \
+                     (!has(oldObject.spec.replicas) || object.spec.replicas > oldObject.spec.replicas)";
+
 /// Where the API server finds label-router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
@@ -186,15 +193,18 @@ pub fn registration(snapshot: &Snapshot, endpoint: &Endpoint) -> MutatingWebhook
 
 /// The registration by which whoever applies a policy or a workload is told at once what is wrong with it. It only tells:
 /// under `failurePolicy: Ignore` nothing waits for label-router, and nothing fails with it.
+///
+/// The last webhook, [`SCALES`], is about workloads that are scaled. It is of use only where label-router may read them.
 pub fn validation(snapshot: &Snapshot, endpoint: &Endpoint) -> ValidatingWebhookConfiguration {
     let demands = demands(snapshot);
-    let rule = |groups: &str, resources: &[&str]| RuleWithOperations {
-        operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
+    let rule_of = |operations: &[&str], groups: &str, resources: &[&str]| RuleWithOperations {
+        operations: Some(operations.iter().map(|operation| (*operation).to_owned()).collect()),
         api_groups: Some(vec![groups.to_owned()]),
         api_versions: Some(vec!["v1".to_owned()]),
         resources: Some(resources.iter().map(|resource| (*resource).to_owned()).collect()),
         scope: Some("Namespaced".to_owned()),
     };
+    let rule = |groups: &str, resources: &[&str]| rule_of(&["CREATE", "UPDATE"], groups, resources);
     let webhook = |name: &str, rules: Vec<RuleWithOperations>| ValidatingWebhook {
         name: format!("{name}.{}", endpoint.host()),
         client_config: endpoint.client_config(VALIDATION_PATH),
@@ -239,9 +249,22 @@ pub fn validation(snapshot: &Snapshot, endpoint: &Endpoint) -> ValidatingWebhook
             vec![rule("apps", &["statefulsets", "deployments"]), rule("batch", &["jobs"])],
         )
     };
+    // Its own webhook: a Scale holds no template, so that a condition about one fails, and the webhook is not called.
+    let scales = ValidatingWebhook {
+        namespace_selector: workloads.namespace_selector.clone(),
+        match_conditions: Some(vec![condition("grows", GROWS.to_owned())]),
+        ..webhook(
+            SCALES,
+            vec![rule_of(
+                &["UPDATE"],
+                "apps",
+                &["statefulsets/scale", "deployments/scale"],
+            )],
+        )
+    };
     ValidatingWebhookConfiguration {
         metadata: endpoint.metadata(),
-        webhooks: Some(vec![policies, workloads]),
+        webhooks: Some(vec![policies, workloads, scales]),
     }
 }
 

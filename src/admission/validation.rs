@@ -19,6 +19,23 @@ pub struct Applied {
     pub name: String,
     /// The object itself, with its kind.
     pub object: Value,
+    /// What the object is a part of, where it is a `Scale`.
+    pub scaled: Option<Scaled>,
+}
+
+/// A workload whose number of Pods somebody changes by its scale subresource, which holds nothing else of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scaled {
+    /// `apps/v1` …
+    pub version: String,
+    /// `statefulsets` …
+    pub plural: String,
+    /// The workload's name.
+    pub name: String,
+    /// How many Pods it asked for.
+    pub from: u64,
+    /// How many it is to ask for.
+    pub to: u64,
 }
 
 /// What is said about it.
@@ -62,7 +79,30 @@ pub fn applied(body: &str) -> Result<Applied, BadReview> {
         kind: if kind.is_empty() { text(&object["kind"]) } else { kind },
         namespace: text(&request["namespace"]),
         name: text(&object["metadata"]["name"]),
+        scaled: scaled(request),
         object,
+    })
+}
+
+fn scaled(request: &Value) -> Option<Scaled> {
+    if request["subResource"] != "scale" {
+        return None;
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    // The API server leaves out a number of 0.
+    let replicas = |scale: &Value| scale["spec"]["replicas"].as_u64().unwrap_or_default();
+    let resource = &request["resource"];
+    let (group, version) = (text(&resource["group"]), text(&resource["version"]));
+    Some(Scaled {
+        version: if group.is_empty() {
+            version
+        } else {
+            format!("{group}/{version}")
+        },
+        plural: text(&resource["resource"]),
+        name: text(&request["name"]),
+        from: replicas(&request["oldObject"]),
+        to: replicas(&request["object"]),
     })
 }
 

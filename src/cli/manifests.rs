@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Exit;
-use crate::admission::registration::{Endpoint, gaps, registration, validation};
+use crate::admission::registration::{Endpoint, SCALES, gaps, registration, validation};
 use crate::notice::sinks::Settings;
 use crate::policy::{self, PolicyText};
 use crate::serve::{Policy, PolicyError};
@@ -24,6 +24,9 @@ const EVENTS: &str = include_str!("../../deploy/components/events/rbac.yaml");
 const MUTATING: &str = "MutatingWebhookConfiguration";
 const VALIDATING: &str = "ValidatingWebhookConfiguration";
 const REGISTRATIONS: [&str; 2] = [MUTATING, VALIDATING];
+
+/// The name of the ClusterRole, and its binding, that workloads are read by.
+const SCALE_RIGHTS: &str = "label-router-scale";
 
 /// Print what installs label-router for a policy, with the registration derived from its rules
 ///
@@ -42,6 +45,9 @@ pub(super) struct Manifests {
     /// How many replicas run
     #[arg(long, default_value_t = 2)]
     replicas: u32,
+    /// Leave out kubectl scale and autoscalers, and the right to read StatefulSets and Deployments that looking at them takes
+    #[arg(long)]
+    no_scale: bool,
     /// Only a part: what changes when the policy does, or the registration alone
     #[arg(long, value_enum)]
     only: Option<Part>,
@@ -97,7 +103,11 @@ impl Manifests {
             eprintln!("warning: {gap}");
         }
         let registration = serde_json::to_value(registration)?;
-        let validation = serde_json::to_value(validation(&compiled.snapshot, &endpoint))?;
+        let mut validation = validation(&compiled.snapshot, &endpoint);
+        if let Some(webhooks) = validation.webhooks.as_mut().filter(|_| self.no_scale) {
+            webhooks.retain(|webhook| !webhook.name.starts_with(SCALES));
+        }
+        let validation = serde_json::to_value(validation)?;
         let mut manifests = Vec::new();
         let tells_events = compiled
             .sinks
@@ -118,7 +128,8 @@ impl Manifests {
                 }
                 Some(Part::Registration) => REGISTRATIONS.contains(&kind.as_str()),
             };
-            if !wanted {
+            let left_out = self.no_scale && manifest["metadata"]["name"] == SCALE_RIGHTS;
+            if !wanted || left_out {
                 continue;
             }
             match kind.as_str() {

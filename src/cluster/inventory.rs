@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::ListParams;
+use kube::api::{GetParams, ListParams};
 use kube::core::Request;
 use kube::{Api, Client};
 use serde_json::Value;
@@ -47,6 +47,16 @@ pub const WORKLOADS: [WorkloadKind; 4] = [
         version: "batch/v1",
         kind: "CronJob",
         plural: "cronjobs",
+    },
+];
+
+/// The kinds whose scale subresource is looked at: those that are looked at when they are applied, and have one.
+pub const SCALED: [WorkloadKind; 2] = [
+    WORKLOADS[0],
+    WorkloadKind {
+        version: "apps/v1",
+        kind: "Deployment",
+        plural: "deployments",
     },
 ];
 
@@ -144,6 +154,21 @@ pub async fn workloads(client: &Client, kind: &WorkloadKind) -> Result<Vec<Value
         object["kind"] = kind.kind.into();
     }
     Ok(found)
+}
+
+/// One workload, as it is now.
+pub async fn workload(
+    client: &Client,
+    kind: &WorkloadKind,
+    namespace: &str,
+    name: &str,
+) -> Result<Value, ClusterError> {
+    let path = format!("/apis/{}/namespaces/{namespace}/{}", kind.version, kind.plural);
+    let failed = |error| ClusterError::new(format!("read the {} {namespace}/{name}", kind.kind), error);
+    let request = Request::new(path)
+        .get(name, &GetParams::default())
+        .map_err(|error| failed(kube::Error::BuildRequest(error)))?;
+    client.request(request).await.map_err(failed)
 }
 
 /// Every Pod that fits a label selector, in all namespaces.

@@ -14,8 +14,8 @@ pub use access::{Right, may};
 pub use client::{ClusterError, client, cluster_ca};
 pub use event::{ObjectEvent, ObjectEvents, warn_about_config_map};
 pub use inventory::{
-    WORKLOADS, WorkloadKind, config_map, deployments, endpoint_slices, labelled_pods, namespaces, pods_in, service,
-    version, workloads,
+    SCALED, WORKLOADS, WorkloadKind, config_map, deployments, endpoint_slices, labelled_pods, namespaces, pods_in,
+    service, version, workload, workloads,
 };
 pub use probe::{ask_replica, try_pod};
 pub use registration::{Registration, publish_ca_bundle, registration};

@@ -16,21 +16,26 @@ pub struct Refused {
     pub message: String,
 }
 
-/// Decides about the first `most` Pods of a workload. `None` where all would be let through.
-pub fn refused(snapshot: &Snapshot, workload: Workload<'_>, most: u64) -> Option<Refused> {
+/// Decides about the first `most` Pods that a workload asks for beyond the `before` that it asked for already. `None` where all
+/// would be let through.
+pub fn refused(snapshot: &Snapshot, workload: Workload<'_>, before: u64, most: u64) -> Option<Refused> {
     let replicas = workload.replicas();
+    let new = replicas.saturating_sub(before);
     let mut refused: Vec<(u64, String)> = Vec::new();
-    for at in 0..replicas.min(most) {
+    for at in (before..replicas).take(usize::try_from(most).unwrap_or(usize::MAX)) {
         let decision = decide(snapshot, &request(&workload, at), &mut NoTrace);
         if let Some(rejection) = decision.rejection {
             refused.push((at, rejection.message));
         }
     }
     let (_, message) = refused.first()?;
-    let which = if replicas == 1 {
-        "Its Pod".to_owned()
-    } else if refused.len() as u64 == replicas {
-        format!("All of its {replicas} Pods")
+    let which = if refused.len() as u64 == new {
+        match (before, new) {
+            (0, 1) => "Its Pod".to_owned(),
+            (0, _) => format!("All of its {replicas} Pods"),
+            (_, 1) => "Its new Pod".to_owned(),
+            _ => format!("All of its {new} new Pods"),
+        }
     } else {
         let numbers: Vec<u64> = refused.iter().map(|(at, _)| *at).collect();
         format!("Of its {replicas} Pods number {}", ranges(&numbers))
@@ -128,7 +133,7 @@ mod tests {
     #[test]
     fn whoever_applies_is_told_which_pods_would_be_refused_and_why() {
         let default = snapshot(policy::DEFAULT);
-        let said = |set: &Value| refused(&default, Workload::new(set).unwrap(), 100);
+        let said = |set: &Value| refused(&default, Workload::new(set).unwrap(), 0, 100);
         assert_eq!(said(&set(3, r#"{"key": "name", "even": "a", "odd": "b"}"#)), None);
         let half = said(&set(4, r#"{"key": "name", "even": "a"}"#)).unwrap();
         assert_eq!(half.count, 2);
@@ -148,9 +153,45 @@ mod tests {
     }
 
     #[test]
+    fn of_a_workload_that_grows_the_new_pods_are_looked_at() {
+        let default = snapshot(policy::DEFAULT);
+        let said = |set: &Value, before| {
+            let refused = refused(&default, Workload::new(set).unwrap(), before, 3)?;
+            Some(refused.message.split(" carries ").next().unwrap().to_owned())
+        };
+        let half = r#"{"key": "name", "even": "a"}"#;
+        assert_eq!(
+            said(&set(4, half), 2).as_deref(),
+            Some("Of its 4 Pods number 3 would be refused. Pod prod/web-3")
+        );
+        assert_eq!(said(&set(3, half), 2), None, "number 1 was there before");
+        assert_eq!(
+            said(&set(4, half), 3).as_deref(),
+            Some("Its new Pod would be refused. Pod prod/web-3")
+        );
+        assert_eq!(
+            said(&set(4, "{"), 2).as_deref(),
+            Some("All of its 2 new Pods would be refused. Pod prod/web-2")
+        );
+        assert_eq!(
+            said(&set(2, "{"), 0).as_deref(),
+            Some("All of its 2 Pods would be refused. Pod prod/web-0")
+        );
+        assert_eq!(
+            said(&set(9, "{"), 2).as_deref(),
+            Some("Of its 9 Pods number 2 to 4 would be refused. Pod prod/web-2")
+        );
+        assert_eq!(said(&set(2, "{"), 2), None);
+        assert_eq!(said(&set(2, "{"), 5), None, "it shrinks");
+    }
+
+    #[test]
     fn no_more_pods_are_looked_at_than_are_asked_for() {
         let default = snapshot(policy::DEFAULT);
         let set = set(1_000_000, "{");
-        assert_eq!(refused(&default, Workload::new(&set).unwrap(), 10).unwrap().count, 10);
+        assert_eq!(
+            refused(&default, Workload::new(&set).unwrap(), 0, 10).unwrap().count,
+            10
+        );
     }
 }

@@ -18,6 +18,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::metrics::{Metrics, RequestCounters};
 use super::policy::Policy;
 use super::reload::{Asked, Refusal, Reloaded};
+use super::scale::Reader;
 use super::settings::Settings;
 use super::{mutate, ops, validate};
 use crate::admission;
@@ -66,6 +67,7 @@ pub struct App {
     pub(super) metrics: Metrics,
     pub(super) settings: Settings,
     pub(super) delivery: Delivery,
+    pub(super) reader: Reader,
     permits: Semaphore,
     /// How somebody asks for a reload; set where the policy is reloaded at all.
     reloads: OnceLock<mpsc::Sender<Asked>>,
@@ -91,6 +93,7 @@ impl App {
             metrics,
             settings,
             delivery,
+            reader: Reader::default(),
             reloads: OnceLock::new(),
             refusal: ArcSwapOption::empty(),
             registration: ArcSwapOption::empty(),

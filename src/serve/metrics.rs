@@ -92,6 +92,7 @@ pub(super) struct Metrics {
     registration_gaps: Family<RegistrationLabels, Gauge>,
     pub(super) reloads: ReloadMetrics,
     pub(super) delivery: DeliveryMetrics,
+    pub(super) unseen_scales: Counter,
     pub(super) panics: Counter,
     pub(super) failed_handshakes: Counter,
 }
@@ -165,6 +166,11 @@ impl Metrics {
             ),
             reloads: ReloadMetrics::register(to),
             delivery: DeliveryMetrics::register(to),
+            unseen_scales: add(
+                to,
+                "unseen_scales",
+                "Workloads that were scaled without a look at their new Pods, since they could not be read",
+            ),
             panics: add(to, "panics", "Faults of label-router itself, answered with HTTP 500"),
             failed_handshakes: add(
                 to,

@@ -12,6 +12,7 @@ mod ops;
 mod policy;
 pub mod reload;
 mod renewal;
+mod scale;
 pub mod self_managed;
 mod server;
 pub mod settings;

@@ -1,4 +1,4 @@
-//! `POST /validate`: a policy or a workload that somebody applies, and what is to be known about it, before it lands.
+//! `POST /validate`: a policy or a workload that somebody applies or scales, and what is to be known about it, before it lands.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::app::App;
 use super::blocking::blocking;
 use super::mutate::{NoReview, read};
+use super::scale;
 use super::settings::Unplaceable;
 use crate::admission::registration::gaps;
 use crate::admission::{self, Applied, BadReview, Said};
@@ -41,6 +42,19 @@ async fn answer(app: &Arc<App>, request: Request) -> Result<Vec<u8>, NoReview> {
         }
     };
     let uid = applied.uid.clone();
+    if let Some(scaled) = &applied.scaled {
+        // Reading the workload may take its time, and Pods must not wait for the room.
+        drop(body);
+        let said = match scale::workload(app, scaled, &applied.namespace).await {
+            Some(object) => {
+                let _permit = app.permit().await;
+                let (app, before) = (Arc::clone(app), scaled.from);
+                blocking(move || workload(&app, &object, before)).await
+            }
+            None => Said::default(),
+        };
+        return Ok(admission::reply(&uid, &said));
+    }
     let app = Arc::clone(app);
     // Compiling a large policy or making a thousand Pods takes longer than a decision, and Pods must not wait for it.
     let said = blocking(move || say(&app, applied)).await;
@@ -51,7 +65,11 @@ fn say(app: &App, applied: Applied) -> Said {
     if applied.kind == "ConfigMap" {
         policy(app, &applied.object)
     } else {
-        workload(app, applied)
+        workload(
+            app,
+            &preview::in_namespace(applied.object, &applied.kind, &applied.namespace),
+            0,
+        )
     }
 }
 
@@ -110,15 +128,15 @@ fn policy(app: &App, map: &Value) -> Said {
     }
 }
 
-/// What would become of the Pods of a workload.
-fn workload(app: &App, applied: Applied) -> Said {
+/// What would become of the Pods of a workload, beyond those that it asked for before.
+fn workload(app: &App, object: &Value, before: u64) -> Said {
     let settings = &app.settings.workloads;
-    let object = preview::in_namespace(applied.object, &applied.kind, &applied.namespace);
-    let Ok(workload) = Workload::new(&object) else {
+    let Ok(workload) = Workload::new(object) else {
         return Said::default();
     };
     let serving = app.serving();
-    let Some(refused) = preview::refused(&serving.snapshot, workload, settings.replicas.get() as u64) else {
+    let most = settings.replicas.get() as u64;
+    let Some(refused) = preview::refused(&serving.snapshot, workload, before, most) else {
         return Said::default();
     };
     match settings.unplaceable {

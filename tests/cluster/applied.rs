@@ -7,7 +7,7 @@ use label_router::policy;
 use serde_json::{Value, json};
 
 use crate::harness::installed::{Installed, NAMESPACE, REGISTRATION};
-use crate::harness::{Cluster, wait_for};
+use crate::harness::{Cluster, LabelRouter, Output, metric, wait_for};
 
 /// The ConfigMap that is shipped, with one mistake in its policy.
 fn a_wrong_policy() -> String {
@@ -81,8 +81,6 @@ pub(crate) async fn a_wrong_policy_is_refused_and_an_unplaceable_workload_is_war
             output.stderr
         );
     }
-    let scaled = cluster.kubectl(&["-n", "applied", "scale", "statefulset/applied", "--replicas=3"]);
-    assert!(scaled.fine && scaled.stderr.is_empty(), "{}", scaled.stderr);
     let labelled = cluster.kubectl(&["-n", "applied", "label", "statefulset/applied", "a=b"]);
     assert!(labelled.fine && labelled.stderr.is_empty(), "{}", labelled.stderr);
     let right = json!({ "custom-node-selector": r#"{"key": "name", "even": "node1", "odd": "node2"}"# });
@@ -159,4 +157,129 @@ pub(crate) async fn a_workload_with_a_broken_annotation_is_told_of_when_it_is_ap
     assert!(told.fine && told.stderr.contains(&wanted), "{told:?}");
     let fine = cluster.kubectl_with(&apply, &set(r#"{"key": "name", "even": "node1", "odd": "node2"}"#));
     assert!(fine.fine && fine.stderr.is_empty(), "{fine:?}");
+}
+
+/// A StatefulSet that was there before label-router, with places for its even replicas only.
+fn half(namespace: &str, name: &str, replicas: u32) -> String {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": { "name": name, "namespace": namespace },
+        "spec": {
+            "serviceName": name,
+            "replicas": replicas,
+            "podManagementPolicy": "Parallel",
+            "selector": { "matchLabels": { "app": name } },
+            "template": {
+                "metadata": {
+                    "labels": { "app": name, "ab-build-different": "true" },
+                    "annotations": { "custom-node-selector": r#"{"key": "name", "even": "node1"}"# },
+                },
+                "spec": { "containers": [{ "name": name, "image": name }] },
+            },
+        },
+    })
+    .to_string()
+}
+
+async fn unseen(router: &LabelRouter) -> u64 {
+    let metrics = router.ops("/metrics").await.unwrap();
+    metric(&metrics, "label_router_unseen_scales_total", "")
+}
+
+pub(crate) async fn whoever_scales_is_told_of_the_new_pods(cluster: &'static Cluster) {
+    let mut installed = Installed::start(cluster, 1).await;
+    installed.looks_at_what_is_applied().await;
+    let namespace = cluster.namespace("scaled").await;
+    let apply = ["apply", "-f", "-"];
+    cluster.kubectl_with(&apply, &half(&namespace, "web", 2)).success();
+    let deployment = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": "all", "namespace": namespace },
+        "spec": {
+            "replicas": 0,
+            "selector": { "matchLabels": { "app": "all" } },
+            "template": {
+                "metadata": { "labels": { "app": "all", "ab-build-different": "true" } },
+                "spec": { "containers": [{ "name": "all", "image": "all" }] },
+            },
+        },
+    });
+    cluster.kubectl_with(&apply, &deployment.to_string()).success();
+    let scale = |what: &str, replicas: u32| -> Output {
+        cluster.kubectl(&["-n", &namespace, "scale", what, &format!("--replicas={replicas}")])
+    };
+    let told = |output: &Output, which: &str| {
+        let warning = format!("Warning: label-router: {which} would be refused. Pod {namespace}/");
+        output.fine && output.stderr.starts_with(&warning) && output.stderr.matches("Warning:").count() == 1
+    };
+    let silent = |output: &Output| output.fine && output.stderr.is_empty();
+
+    let grown = scale("statefulset/web", 6);
+    assert!(told(&grown, "Of its 6 Pods number 3 and 5"), "{grown:?}");
+    let shrunk = scale("statefulset/web", 2);
+    assert!(silent(&shrunk), "{shrunk:?}");
+    let well = scale("statefulset/web", 3);
+    assert!(silent(&well), "the new one has a place: {well:?}");
+    let one = scale("statefulset/web", 4);
+    assert!(told(&one, "Its new Pod"), "{one:?}");
+    let from_none = scale("deployment/all", 3);
+    assert!(told(&from_none, "All of its 3 Pods"), "{from_none:?}");
+    let dry = [
+        "-n",
+        &namespace,
+        "scale",
+        "statefulset/web",
+        "--replicas=6",
+        "--dry-run=server",
+    ];
+    let dry = cluster.kubectl(&dry);
+    assert!(told(&dry, "Of its 6 Pods number 5"), "{dry:?}");
+    assert_eq!(unseen(&installed.replicas[0]).await, 0);
+
+    // Without the right nothing is said, and nothing is in the way.
+    cluster
+        .kubectl(&["delete", "clusterrolebinding", "label-router-scale"])
+        .success();
+    wait_for("the right to be gone", async || {
+        scale("statefulset/web", 3);
+        let grown = scale("statefulset/web", 6);
+        silent(&grown).then_some(()).ok_or(grown.stderr)
+    })
+    .await;
+    assert_ne!(unseen(&installed.replicas[0]).await, 0);
+    scale("statefulset/web", 3);
+
+    cluster
+        .kubectl(&["apply", "-k", "deploy/overlays/self-managed"])
+        .success();
+    installed.refuse_what_is_unplaceable().await;
+    let refused = wait_for("scaling to be refused", async || {
+        let grown = scale("statefulset/web", 6);
+        if grown.fine {
+            scale("statefulset/web", 3);
+            return Err(grown.stderr);
+        }
+        Ok(grown.stderr)
+    })
+    .await;
+    assert!(
+        refused.contains(
+            "admission webhook \"scales.label-router.label-router.svc\" denied the request: Of its 6 Pods number 3 and 5 would \
+             be refused. Pod "
+        ),
+        "{refused}"
+    );
+    let replicas = cluster.kubectl(&[
+        "-n",
+        &namespace,
+        "get",
+        "statefulset/web",
+        "-o",
+        "jsonpath={.spec.replicas}",
+    ]);
+    assert_eq!(replicas.success(), "3");
+    assert!(silent(&scale("statefulset/web", 1)), "it may always shrink");
+    cluster.kubectl(&["delete", "namespace", &namespace, "--wait=false"]);
 }

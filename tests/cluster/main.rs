@@ -126,6 +126,7 @@ fn main() -> ExitCode {
         applied::a_wrong_policy_is_refused_and_an_unplaceable_workload_is_warned_about,
         applied::a_bad_edit_is_refused_by_kubectl_with_line_and_hint,
         applied::a_workload_with_a_broken_annotation_is_told_of_when_it_is_applied,
+        applied::whoever_scales_is_told_of_the_new_pods,
         certificates::replicas_that_start_together_share_one_certificate,
         certificates::an_emptied_ca_bundle_is_written_again,
         certificates::a_deleted_secret_is_written_again_with_the_same_ca,

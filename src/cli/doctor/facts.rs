@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -95,7 +97,10 @@ pub(super) enum Keeper {
 /// What label-router's user may do.
 pub(super) struct Rights {
     pub(super) user: String,
+    /// Those to keep its certificates, where it makes them.
     pub(super) granted: Vec<(Right, Seen<bool>)>,
+    /// Those to read workloads that are scaled, where it is asked about them.
+    pub(super) scaled: Vec<(Right, Seen<bool>)>,
 }
 
 /// One replica.
@@ -217,8 +222,10 @@ impl Facts {
     }
 
     async fn ask_rights(&self, client: &Client, secret: &str) -> Option<Rights> {
-        let certificates = self.certificates.as_ref().ok()?.as_ref()?;
-        if certificates.keeper != Keeper::LabelRouter {
+        let certificates = self.certificates.as_ref().ok().and_then(Option::as_ref);
+        let keeps = certificates.is_some_and(|certificates| certificates.keeper == Keeper::LabelRouter);
+        let scales = self.is_asked_about_scaled(client).await;
+        if !keeps && !scales {
             return None;
         }
         let template = self
@@ -230,16 +237,38 @@ impl Facts {
             spec.service_account_name.as_deref().unwrap_or("default")
         });
         let user = format!("system:serviceaccount:{}:{account}", self.endpoint.namespace);
-        let mut granted = Vec::new();
-        let sinks = self.compiled().into_iter().flat_map(|compiled| &compiled.sinks);
-        let events = sinks
-            .into_iter()
-            .any(|sink| matches!(sink.settings, Settings::Event(_)));
-        for right in rights::needed(&self.endpoint, secret, events) {
-            let may = seen(cluster::may(client, &user, &right).await);
-            granted.push((right, may));
-        }
-        Some(Rights { user, granted })
+        let ask = async |needed: bool, rights: Vec<Right>| {
+            let mut granted = Vec::new();
+            for right in rights.into_iter().filter(|_| needed) {
+                let may = seen(cluster::may(client, &user, &right).await);
+                granted.push((right, may));
+            }
+            granted
+        };
+        let mut sinks = self.compiled().into_iter().flat_map(|compiled| &compiled.sinks);
+        let events = sinks.any(|sink| matches!(sink.settings, Settings::Event(_)));
+        Some(Rights {
+            granted: ask(keeps, rights::needed(&self.endpoint, secret, events)).await,
+            scaled: ask(scales, rights::to_read_scaled()).await,
+            user,
+        })
+    }
+
+    /// Whether the API server asks label-router about workloads that are scaled.
+    async fn is_asked_about_scaled(&self, client: &Client) -> bool {
+        let name = &self.endpoint.registration;
+        let Ok(Some(live)) = cluster::registration::<ValidatingWebhookConfiguration>(client, name).await else {
+            return false;
+        };
+        let mut webhooks = live.webhooks.into_iter().flatten();
+        webhooks.any(|webhook| {
+            let mut resources = webhook
+                .rules
+                .iter()
+                .flatten()
+                .flat_map(|rule| rule.resources.iter().flatten());
+            self.endpoint.is_called_by(&webhook.client_config) && resources.any(|resource| resource.ends_with("/scale"))
+        })
     }
 
     /// Has the API server call label-router.
@@ -485,6 +514,10 @@ pub(super) mod tests {
             rights: Some(Rights {
                 user: "system:serviceaccount:label-router:label-router".to_owned(),
                 granted: rights::needed(&endpoint, "label-router-tls", false)
+                    .into_iter()
+                    .map(|right| (right, Ok(true)))
+                    .collect(),
+                scaled: rights::to_read_scaled()
                     .into_iter()
                     .map(|right| (right, Ok(true)))
                     .collect(),

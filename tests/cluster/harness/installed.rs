@@ -103,15 +103,28 @@ impl Installed {
         .await;
     }
 
+    /// Starts one replica anew, which refuses workloads with Pods that would be refused.
+    pub(crate) async fn refuse_what_is_unplaceable(&mut self) {
+        self.replicas.clear();
+        self.run_with(1, &[("LABEL_ROUTER_WORKLOADS_UNPLACEABLE", "refuse")])
+            .await;
+        self.looks_at_what_is_applied().await;
+    }
+
     /// Starts replicas, all at the same time, and leads the API server to the first one.
     pub(crate) async fn run(&mut self, replicas: usize) {
+        self.run_with(replicas, &[]).await;
+    }
+
+    async fn run_with(&mut self, replicas: usize, settings: &[(&str, &str)]) {
         let arguments = self.arguments().await;
         let kubeconfig = self.cluster.kubeconfig_for_service_account(NAMESPACE, "label-router");
         let starting = (0..replicas).map(|number| {
-            let env = [
+            let mut env = vec![
                 ("KUBECONFIG", kubeconfig.display().to_string()),
                 ("HOSTNAME", format!("label-router-{number}")),
             ];
+            env.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
             let arguments = arguments.clone();
             let cluster = self.cluster;
             async move { LabelRouter::start(cluster, &format!("installed-{number}"), &arguments, &env).await }

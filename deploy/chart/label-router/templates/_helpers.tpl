@@ -154,3 +154,12 @@ one label or another has to be there. */}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* Whether workloads that are scaled are looked at: what the values say, or where there is a token for certificates anyway. */}}
+{{- define "label-router.scale" -}}
+{{- $scale := .Values.validation.scale -}}
+{{- if kindIs "invalid" $scale -}}
+{{- $scale = eq .Values.certificates.mode "selfManaged" -}}
+{{- end -}}
+{{- and .Values.validation.enabled $scale (ne .Values.validation.workloads "ignore") -}}
+{{- end -}}
