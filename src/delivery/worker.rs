@@ -33,6 +33,9 @@ const LONGEST_DELAY: Duration = Duration::from_mins(1);
 /// which would take time from decisions.
 const GATHERING: Duration = Duration::from_millis(100);
 
+/// How many notices are grouped in one go: decisions that wait for the same thread come between.
+const IN_ONE_GO: usize = 16;
+
 /// When the server ends, for every worker: none while it goes on.
 pub(super) type Stop = watch::Receiver<Option<Instant>>;
 
@@ -80,12 +83,16 @@ impl Worker {
             }
             let wake = self.wake(closed);
             tokio::select! {
-                count = queue.recv_many(&mut items, 4096), if !closed && gathers.is_none() => {
+                count = queue.recv_many(&mut items, IN_ONE_GO), if !closed && gathers.is_none() => {
                     closed = count == 0;
-                    gathers = (!closed).then(|| Instant::now() + GATHERING);
-                    for item in items.drain(..) {
-                        self.take(item);
+                    items.drain(..).for_each(|item| self.take(item));
+                    // What came meanwhile, but not for ever.
+                    for _ in 0..queue.len() / IN_ONE_GO {
+                        tokio::task::yield_now().await;
+                        queue.recv_many(&mut items, IN_ONE_GO).await;
+                        items.drain(..).for_each(|item| self.take(item));
                     }
+                    gathers = (!closed).then(|| Instant::now() + GATHERING);
                 }
                 sent = finished(&mut self.sending) => self.finish(sent),
                 () = until(gathers), if gathers.is_some() => gathers = None,
