@@ -36,8 +36,17 @@ impl Channels {
         }
     }
 
-    /// Puts an Event on the owner of each digest's Pods.
+    /// The same within the time that an attempt may take.
     async fn event(&self, message: &Message) -> Verdict {
+        let attempt = tokio::time::timeout(self.settings.timeout, self.events(message));
+        attempt.await.unwrap_or_else(|_| Verdict::Retry {
+            after: None,
+            why: "no answer of the API server in time (the setting sinks.timeout)".to_owned(),
+        })
+    }
+
+    /// Puts an Event on the owner of each digest's Pods.
+    async fn events(&self, message: &Message) -> Verdict {
         let retry = |why: String| Verdict::Retry { after: None, why };
         let mut events = self.events.lock().await;
         if events.is_none() {
@@ -50,10 +59,10 @@ impl Channels {
             return retry("there is no client".to_owned());
         };
         for digest in &message.digests {
-            // What is about the policy is told by an Event on its ConfigMap, where that is followed; and a Pod without an
-            // owner has nothing to put one on while it is not made.
             let (Some(owner), Some(namespace)) = (&digest.owner, &digest.namespace) else {
-                continue;
+                return Verdict::Refused {
+                    why: "no controller owns these Pods, so that there is nothing to put an Event on".to_owned(),
+                };
             };
             let worst = digest.lines.first();
             let event = ObjectEvent {

@@ -189,6 +189,12 @@ impl SinkMetrics {
         }
     }
 
+    /// Marks the sink as one that takes nothing, as long as the mark is kept.
+    pub(super) fn barring(&self) -> Barring {
+        self.barred.inc();
+        Barring(self.barred.clone())
+    }
+
     pub(super) fn dropped(&self, reason: Dropped, notices: usize) {
         let labels = DroppedLabels {
             sink: self.sink.clone(),
@@ -199,5 +205,15 @@ impl SinkMetrics {
 
     pub(super) fn attempted(&self, result: &'static str) {
         self.attempts.get_or_create_owned(&self.attempt_labels(result)).inc();
+    }
+}
+
+/// A mark on a sink that takes nothing for a time.
+#[derive(Debug)]
+pub(super) struct Barring(Gauge);
+
+impl Drop for Barring {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

@@ -14,7 +14,6 @@ mod settings;
 mod worker;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -25,15 +24,15 @@ use tokio::time::Instant;
 use channel::Channels;
 pub use credentials::absent;
 pub use metrics::DeliveryMetrics;
-use outlet::Item;
 pub use outlet::Outlet;
+use outlet::{PolicyServed, Shared};
 use pace::Limiter;
 pub use settings::DeliverySettings;
 use worker::Worker;
 
 use crate::notice::digest::Digests;
 use crate::notice::message::{Message, Verdict};
-use crate::notice::sinks::{SinkSpec, Url, Value};
+use crate::notice::sinks::{Settings, SinkSpec, Url, Value};
 use crate::notice::template::Templates;
 use crate::notice::{Notice, Told};
 
@@ -51,7 +50,7 @@ pub struct Delivery {
     channels: Channels,
     metrics: DeliveryMetrics,
     stop: watch::Sender<Option<Instant>>,
-    running: Mutex<HashMap<String, Running>>,
+    running: Arc<Mutex<HashMap<String, Running>>>,
     /// Those that a reload replaced or left out, and that still send what they have.
     leaving: Mutex<Vec<JoinHandle<()>>>,
     /// Those of the policy whose URL, secret or headers were absent.
@@ -71,7 +70,7 @@ impl Delivery {
             },
             metrics,
             stop: watch::Sender::new(None),
-            running: Mutex::default(),
+            running: Arc::default(),
             leaving: Mutex::default(),
             left_out: Mutex::default(),
             limiters: Mutex::default(),
@@ -100,7 +99,7 @@ impl Delivery {
                 continue;
             }
             let same = before.remove(&sink.name).and_then(|was| {
-                if *was.sink == *sink {
+                if *was.sink == *sink && !was.task.is_finished() {
                     Some(was)
                 } else {
                     self.leave(was);
@@ -114,9 +113,8 @@ impl Delivery {
             outlets.push(Some(now.outlet.clone()));
             running.insert(sink.name.clone(), now);
         }
-        for (name, was) in before {
+        for (_, was) in before {
             self.leave(was);
-            self.metrics.forget(&name);
         }
         *self.left_out.lock().unwrap_or_else(PoisonError::into_inner) = left_out;
         outlets
@@ -128,11 +126,22 @@ impl Delivery {
         left_out.iter().any(|sink| absent(sink).is_empty())
     }
 
-    /// Lets a sink send what it has. It ends when its last outlet goes, with the generation of the policy that has it.
+    /// Lets a sink send what it has. It ends when its last outlet goes, with the generation of the policy that has it; what it
+    /// counted goes with it, unless another one has its name by then.
     fn leave(&self, was: Running) {
         let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
         leaving.retain(|task| !task.is_finished());
-        leaving.push(was.task);
+        let (running, metrics) = (Arc::clone(&self.running), self.metrics.clone());
+        leaving.push(tokio::spawn(async move {
+            let Running { sink, outlet, task } = was;
+            drop(outlet);
+            // A panic in it is in the log already.
+            let _ = task.await;
+            let running = running.lock().unwrap_or_else(PoisonError::into_inner);
+            if !running.contains_key(&sink.name) {
+                metrics.forget(&sink.name);
+            }
+        }));
     }
 
     fn start(&self, sink: &SinkSpec) -> Option<Running> {
@@ -141,14 +150,14 @@ impl Delivery {
         let sink = Arc::new(sink.clone());
         let (sender, queue) = mpsc::channel(self.channels.settings.queue.get());
         let metrics = self.metrics.sink(&sink.name);
-        let lasting = Arc::<AtomicUsize>::default();
-        let outlet = Outlet::new(&sink.name, sender, Arc::clone(&lasting), metrics.clone());
+        let shared = Arc::<Shared>::default();
+        let outlet = Outlet::new(&sink.name, sender, Arc::clone(&shared), metrics.clone());
         let worker = Worker {
             templates,
             channels: self.channels.clone(),
             limiter: self.limiter(&sink),
             metrics,
-            lasting,
+            shared,
             stop: self.stop.subscribe(),
             digests: Digests::new(sink.grouping()),
             ready: VecDeque::new(),
@@ -157,6 +166,7 @@ impl Delivery {
             sending: None,
             crowded: false,
             on_the_way: 0,
+            shown: 0,
             sink: Arc::clone(&sink),
         };
         tracing::info!(sink = sink.name, r#type = sink.settings.name(), "this sink is told");
@@ -189,23 +199,27 @@ impl Delivery {
         });
     }
 
-    /// Tells them that it is served again.
-    pub fn policy_served(&self) {
-        self.about_policy(|outlet| {
-            if outlet.lasts() {
-                outlet.give(Item::PolicyServed);
-            }
-        });
+    /// Tells them that one is served again, and which.
+    pub fn policy_served(&self, generation: &str) {
+        let served = PolicyServed {
+            generation: generation.to_owned(),
+            at: SystemTime::now(),
+        };
+        self.about_policy(|outlet| outlet.policy_served(served.clone()));
     }
 
     fn about_policy(&self, tell: impl Fn(&Outlet)) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = running.values().filter(|running| running.sink.common.policy_problems);
+        // A policy has no owner to put an Event on. Its ConfigMap gets one, where that is followed.
+        let told = running.values().filter(|running| {
+            running.sink.common.policy_problems && !matches!(running.sink.settings, Settings::Event(_))
+        });
         told.for_each(|running| tell(&running.outlet));
     }
 
     /// Sends what waits, until the time is over. What does not get away is counted and logged.
     pub async fn flush(&self, within: std::time::Duration) {
+        let within = within.min(std::time::Duration::from_hours(24));
         self.stop.send_replace(Some(Instant::now() + within));
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         let leaving = std::mem::take(&mut *self.leaving.lock().unwrap_or_else(PoisonError::into_inner));

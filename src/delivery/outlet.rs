@@ -1,8 +1,10 @@
 //! Where notices leave for a sink, without waiting.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::metrics::{Dropped, SinkMetrics};
@@ -15,8 +17,26 @@ pub(super) enum Item {
     Notice(Arc<Notice>),
     /// Not to be told: it ends what was told before about the same Pod.
     End(Arc<Notice>),
-    /// What was wrong with the policy is mended.
-    PolicyServed,
+}
+
+/// A policy that is served after one that could not be.
+#[derive(Clone, Debug)]
+pub(super) struct PolicyServed {
+    pub(super) generation: String,
+    pub(super) at: SystemTime,
+}
+
+/// What the two ends of a queue share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// How many rejections were told of and have not ended.
+    pub(super) lasting: AtomicUsize,
+    /// How many notices are in the queue.
+    pub(super) queued: AtomicUsize,
+    /// Beside the queue, so that it finds its way where that is full: nobody would say it again.
+    pub(super) served: Mutex<Option<PolicyServed>>,
+    /// That something is there beside the queue.
+    pub(super) news: Notify,
 }
 
 /// Where notices leave for one sink.
@@ -24,19 +44,18 @@ pub(super) enum Item {
 pub struct Outlet {
     name: Arc<str>,
     sender: mpsc::Sender<Item>,
-    /// How many rejections were told of and have not ended.
-    lasting: Arc<AtomicUsize>,
-    /// True while the queue is full, so that the log says it once.
+    shared: Arc<Shared>,
+    /// True while nothing can be put into the queue, so that the log says it once.
     full: Arc<AtomicBool>,
     metrics: SinkMetrics,
 }
 
 impl Outlet {
-    pub(super) fn new(name: &str, sender: mpsc::Sender<Item>, lasting: Arc<AtomicUsize>, metrics: SinkMetrics) -> Self {
+    pub(super) fn new(name: &str, sender: mpsc::Sender<Item>, shared: Arc<Shared>, metrics: SinkMetrics) -> Self {
         Self {
             name: name.into(),
             sender,
-            lasting,
+            shared,
             full: Arc::default(),
             metrics,
         }
@@ -44,39 +63,44 @@ impl Outlet {
 
     /// True where it was told of a rejection that has not ended.
     pub fn lasts(&self) -> bool {
-        self.lasting.load(Ordering::Relaxed) > 0
+        self.shared.lasting.load(Ordering::Relaxed) > 0
     }
 
     /// Gives it a notice. Where the queue is full that is counted and logged, and never waited for.
     pub fn tell(&self, told: Told) {
         if told.ends_only {
-            self.give(Item::End(told.notice));
-        } else {
-            self.metrics.notices.inc();
-            self.give(Item::Notice(told.notice));
+            // Where there is no room for it, the rejection ends by itself, later.
+            let _ = self.sender.try_send(Item::End(told.notice));
+            return;
         }
-    }
-
-    pub(super) fn give(&self, item: Item) {
-        match self.sender.try_send(item) {
+        self.metrics.notices.inc();
+        // Before it is there, so that it never counts as taken before it counts as put.
+        self.shared.queued.fetch_add(1, Ordering::Relaxed);
+        let (reason, why) = match self.sender.try_send(Item::Notice(told.notice)) {
             Ok(()) => {
                 if self.full.load(Ordering::Relaxed) {
                     self.full.store(false, Ordering::Relaxed);
                 }
+                return;
             }
-            Err(TrySendError::Closed(Item::Notice(_))) => self.metrics.dropped(Dropped::Shutdown, 1),
-            Err(TrySendError::Full(Item::Notice(_))) => {
-                self.metrics.dropped(Dropped::QueueFull, 1);
-                if !self.full.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        sink = self.name.as_ref(),
-                        reason = Dropped::QueueFull.name(),
-                        "notices for this sink are dropped: its queue is full (the setting sinks.queue)"
-                    );
-                }
-            }
-            // What ends something is no notice.
-            Err(_) => {}
+            Err(TrySendError::Full(_)) => (Dropped::QueueFull, "its queue is full (the setting sinks.queue)"),
+            Err(TrySendError::Closed(_)) => (Dropped::Shutdown, "the server ends"),
+        };
+        self.shared.queued.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.dropped(reason, 1);
+        if !self.full.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                sink = self.name.as_ref(),
+                reason = reason.name(),
+                why,
+                "notices for this sink are dropped"
+            );
         }
+    }
+
+    /// Says that what was wrong with the policy is mended.
+    pub(super) fn policy_served(&self, served: PolicyServed) {
+        *self.shared.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(served);
+        self.shared.news.notify_one();
     }
 }

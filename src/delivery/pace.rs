@@ -1,6 +1,7 @@
 //! This replica's share of what a vendor takes.
 
 use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -28,6 +29,8 @@ impl Clock for RuntimeClock {
 pub(super) struct Limiter {
     limiter: RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpMiddleware<Duration>>,
     clock: RuntimeClock,
+    /// Until when the vendor takes nothing: it bars the robot, whichever sink of ours sends to it.
+    barred: Mutex<Option<Instant>>,
 }
 
 impl Limiter {
@@ -36,11 +39,25 @@ impl Limiter {
         Self {
             limiter: RateLimiter::direct_with_clock(quota(pace, replicas), clock.clone()),
             clock,
+            barred: Mutex::default(),
         }
+    }
+
+    /// Lets nothing through for a time.
+    pub(super) fn bar(&self, wait: Duration) {
+        let until = Instant::now() + wait;
+        let mut barred = self.barred.lock().unwrap_or_else(PoisonError::into_inner);
+        *barred = Some(barred.map_or(until, |before| before.max(until)));
     }
 
     /// Takes a place, or says how long until there is one.
     pub(super) fn check(&self) -> Result<(), Duration> {
+        let barred = *self.barred.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wait) = barred.and_then(|until| until.checked_duration_since(Instant::now()))
+            && !wait.is_zero()
+        {
+            return Err(wait);
+        }
         // It may be early by what is lost in rounding.
         let wait = |not_until: governor::NotUntil<Duration>| {
             not_until.wait_time_from(self.clock.now()) + Duration::from_millis(1)
@@ -63,8 +80,8 @@ fn quota(pace: Pace, replicas: NonZeroU32) -> Quota {
     let burst = NonZeroU32::new(share / 4).unwrap_or(NonZeroU32::MIN);
     let interval = match NonZeroU32::new(share.saturating_sub(burst.get())) {
         Some(flow) => pace.per / flow.get(),
-        // The share is one message at most.
-        None => pace.per * replicas.get() / pace.messages.max(1),
+        // The share is one message at most, in the vendor's time or in a longer one.
+        None => (pace.per * replicas.get() / pace.messages.max(1)).max(pace.per),
     };
     let interval = interval.max(Duration::from_millis(1));
     // The interval is not zero.
@@ -89,6 +106,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nothing_goes_through_while_the_vendor_bars() {
+        let pace = Pace {
+            messages: 20,
+            per: Duration::from_mins(1),
+        };
+        let limiter = Limiter::new(pace, NonZeroU32::MIN);
+        limiter.bar(Duration::from_mins(10));
+        let start = Instant::now();
+        limiter.ready().await;
+        assert!(start.elapsed() >= Duration::from_mins(10));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn replicas_together_keep_to_the_vendors_limit() {
         let per_minute = Pace {
             messages: 20,
@@ -96,6 +126,9 @@ mod tests {
         };
         assert!((18..=20).contains(&busiest_window(per_minute, 1).await));
         assert!((9..=10).contains(&busiest_window(per_minute, 2).await));
+        for replicas in [11, 15, 19, 20, 40] {
+            assert_eq!(busiest_window(per_minute, replicas).await, 1, "{replicas} replicas");
+        }
         let per_second = Pace {
             messages: 1,
             per: Duration::from_secs(1),

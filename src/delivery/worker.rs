@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -13,8 +13,9 @@ use tokio::time::Instant;
 
 use super::channel::Channels;
 use super::metrics::{Dropped, SinkMetrics};
-use super::outlet::Item;
+use super::outlet::{Item, Shared};
 use super::pace::Limiter;
+use crate::notice::Notice;
 use crate::notice::digest::{Added, Digest, Digests};
 use crate::notice::message::{Message, Verdict};
 use crate::notice::sinks::SinkSpec;
@@ -25,6 +26,9 @@ const MANY: usize = 3;
 
 /// No more groups than this share a message.
 const MOST_IN_ONE: usize = 50;
+
+/// The longest time that a vendor's word is waited for beyond `sinks.giveUp`.
+const LONGEST_BAR: Duration = Duration::from_hours(1);
 
 /// The longest wait between two attempts.
 const LONGEST_DELAY: Duration = Duration::from_mins(1);
@@ -48,7 +52,7 @@ pub(super) struct Worker {
     pub(super) channels: Channels,
     pub(super) limiter: Option<Arc<Limiter>>,
     pub(super) metrics: SinkMetrics,
-    pub(super) lasting: Arc<AtomicUsize>,
+    pub(super) shared: Arc<Shared>,
     pub(super) stop: Stop,
     pub(super) digests: Digests,
     /// What is due and has not fit into a message.
@@ -61,11 +65,14 @@ pub(super) struct Worker {
     pub(super) crowded: bool,
     /// How many notices are on their way.
     pub(super) on_the_way: usize,
+    /// How many wait, as the metrics have it.
+    pub(super) shown: i64,
 }
 
 impl Worker {
     /// Works until the queue is closed and all is sent, or the time to stop is over.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Item>) {
+        let shared = Arc::clone(&self.shared);
         let mut items = Vec::new();
         let mut closed = false;
         let mut gathers = None;
@@ -76,8 +83,9 @@ impl Worker {
                 queue.close();
                 gathers = None;
             }
+            self.hear_of_the_policy();
             self.send_next(closed);
-            self.show(queue.len());
+            self.show();
             if closed && self.sending.is_none() && self.ready.is_empty() && self.digests.waiting() == 0 {
                 return;
             }
@@ -98,10 +106,11 @@ impl Worker {
                 () = until(gathers), if gathers.is_some() => gathers = None,
                 () = until(wake) => {}
                 () = until(ends) => {
-                    self.give_up(queue.len());
+                    self.give_up();
                     return;
                 }
                 Ok(()) = self.stop.changed(), if ends.is_none() => {}
+                () = shared.news.notified() => {}
             }
         }
     }
@@ -113,7 +122,7 @@ impl Worker {
     fn take(&mut self, item: Item) {
         let now = self.now();
         match item {
-            Item::Notice(notice) => match self.digests.add(&notice, now) {
+            Item::Notice(notice) => match self.add(&notice, now) {
                 Added::Waits => self.crowded = false,
                 Added::Repeated => {
                     self.metrics.repeated.inc();
@@ -130,9 +139,24 @@ impl Worker {
                 }
             },
             Item::End(notice) => self.digests.end(&notice, now),
-            Item::PolicyServed => self.digests.end_policy(now),
         }
-        self.lasting.store(self.digests.lasting(), Ordering::Relaxed);
+        self.shared.lasting.store(self.digests.lasting(), Ordering::Relaxed);
+    }
+
+    fn add(&mut self, notice: &Arc<Notice>, now: Duration) -> Added {
+        self.shared.queued.fetch_sub(1, Ordering::Relaxed);
+        self.digests.add(notice, now)
+    }
+
+    /// What was wrong with the policy may be mended. Whatever was said of it before is in the queue.
+    fn hear_of_the_policy(&mut self) {
+        if self.shared.queued.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let served = self.shared.served.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(served) = served {
+            self.digests.end_policy(&served.generation, served.at, self.now());
+        }
     }
 
     /// Starts to send what is due, where nothing is being sent. What waits goes at once where the server ends.
@@ -222,12 +246,12 @@ impl Worker {
                 for digest in &message.digests {
                     self.digests.failed(digest);
                 }
-                self.drop(reason, notices, &message.title, &why);
+                self.lose(reason, notices, &message.title, &why);
             }
         }
     }
 
-    fn drop(&self, reason: Dropped, notices: usize, title: &str, why: &str) {
+    fn lose(&self, reason: Dropped, notices: usize, title: &str, why: &str) {
         self.metrics.dropped(reason, notices);
         tracing::warn!(
             sink = self.sink.name,
@@ -240,20 +264,24 @@ impl Worker {
     }
 
     /// The server ends, and this did not get away in time.
-    fn give_up(&mut self, queued: usize) {
-        let ready: usize = self.ready.iter().map(|digest| digest.notices).sum();
-        let notices = queued + self.on_the_way + ready + self.digests.waiting();
+    fn give_up(&mut self) {
+        let notices = self.waiting();
         if notices > 0 {
             let why = "the server ends, and the sink did not take them in time (the setting shutdown.flush)";
-            self.drop(Dropped::Shutdown, notices, "", why);
+            self.lose(Dropped::Shutdown, notices, "", why);
         }
-        self.metrics.waiting.set(0);
     }
 
-    fn show(&self, queued: usize) {
+    /// How many notices are neither told nor dropped.
+    fn waiting(&self) -> usize {
         let ready: usize = self.ready.iter().map(|digest| digest.notices).sum();
-        let waiting = queued + ready + self.on_the_way + self.digests.waiting();
-        self.metrics.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.shared.queued.load(Ordering::Relaxed) + ready + self.on_the_way + self.digests.waiting()
+    }
+
+    fn show(&mut self) {
+        let waiting = i64::try_from(self.waiting()).unwrap_or(i64::MAX);
+        self.metrics.waiting.inc_by(waiting - self.shown);
+        self.shown = waiting;
     }
 
     /// When there is something to do that nobody else wakes it for.
@@ -267,6 +295,13 @@ impl Worker {
             Some(Instant::now())
         };
         due.max(self.blocked)
+    }
+}
+
+impl Drop for Worker {
+    /// However it ends, the gauge holds nothing of it. It is shared with the worker that an edited sink has in its place.
+    fn drop(&mut self) {
+        self.metrics.waiting.dec_by(self.shown);
     }
 }
 
@@ -317,14 +352,15 @@ async fn send(
         .without_max_times()
         .build();
     let give_up = channels.settings.give_up;
-    let mut until = Instant::now() + give_up;
+    let start = Instant::now();
+    let mut until = start + give_up;
     let mut attempts = 0;
+    let mut barring = None;
     let result = loop {
         attempts += 1;
-        let last = stop.borrow().is_some();
         let verdict = channels.attempt(&sink, &message).await;
         let delay = delays.next().unwrap_or(LONGEST_DELAY);
-        let (wait, why, is_barred) = match verdict {
+        let (wait, why, vendor_says) = match verdict {
             Verdict::Delivered => {
                 metrics.attempted("delivered");
                 break Ok(());
@@ -340,22 +376,27 @@ async fn send(
             Verdict::Barred { wait, why } => {
                 metrics.attempted("barred");
                 // All that are barred at once do not come back at once.
-                (wait + delay, why, true)
+                let wait = wait + delay;
+                if let Some(limiter) = &limiter {
+                    limiter.bar(wait);
+                }
+                (wait, why, true)
             }
         };
-        if last {
+        let next = Instant::now() + wait;
+        let ends = *stop.borrow();
+        if ends.is_some_and(|ends| next >= ends) {
             break Err((Dropped::Shutdown, why));
         }
-        let next = Instant::now() + wait;
-        if is_barred {
-            // The vendor says when: that is waited for, however long one would try by oneself.
-            until = until.max(next + give_up);
+        if vendor_says {
+            // That is waited for, longer than one would try by oneself, and not for ever.
+            until = until.max(next).min(start + LONGEST_BAR + give_up);
         }
         if next > until {
             break Err((Dropped::GaveUp, why));
         }
-        metrics.barred.set(1);
-        if attempts == 1 || is_barred {
+        barring.get_or_insert_with(|| metrics.barring());
+        if attempts == 1 || vendor_says {
             tracing::warn!(
                 sink = sink.name,
                 why,
@@ -365,13 +406,13 @@ async fn send(
         }
         tokio::select! {
             () = tokio::time::sleep_until(next) => {}
-            // One last attempt.
+            // The server ends: at once, and then as often as there is time for.
             Ok(()) = stop.changed() => {}
         }
         if let Some(limiter) = &limiter {
             limiter.ready().await;
         }
     };
-    metrics.barred.set(0);
+    drop(barring);
     (message, result)
 }

@@ -2,7 +2,7 @@
 //! stays the same. Pure: time is an argument, as the time since any fixed moment.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -73,7 +73,7 @@ pub struct Digest {
     pub key: Key,
     /// What is told by it, to be told again where it does not arrive.
     #[serde(skip)]
-    told: Vec<u64>,
+    told: HashSet<u64>,
 }
 
 /// What happened to some Pods of a group in the same way.
@@ -84,6 +84,8 @@ pub struct Line {
     pub outcome: Kind,
     /// True where it ended.
     pub resolved: bool,
+    /// True where that is only guessed: nothing was seen of it for a long time.
+    pub expired: bool,
     /// How much it matters.
     pub severity: Severity,
     /// The rule that decided.
@@ -110,6 +112,8 @@ pub struct Tally {
     pub outcome: Kind,
     /// True where it ended.
     pub resolved: bool,
+    /// True where that is only guessed: nothing was seen of it for a long time.
+    pub expired: bool,
     /// To how many Pods.
     pub replicas: usize,
     /// Where they go, the most frequent first; a few of them.
@@ -125,22 +129,28 @@ pub struct PlaceTally {
     pub replicas: usize,
 }
 
-fn tallies(lines: &[Line]) -> Vec<Tally> {
+fn tally_of(tallies: &mut Vec<Tally>, outcome: Kind, resolved: bool, expired: bool) -> &mut Tally {
+    let same = |tally: &Tally| (tally.outcome, tally.resolved, tally.expired) == (outcome, resolved, expired);
+    let at = tallies.iter().position(same).unwrap_or_else(|| {
+        tallies.push(Tally {
+            outcome,
+            resolved,
+            expired,
+            replicas: 0,
+            places: Vec::new(),
+        });
+        tallies.len() - 1
+    });
+    &mut tallies[at]
+}
+
+/// How often each thing happened, `others` among them.
+fn tallies(lines: &[Line], others: &[Tally]) -> Vec<Tally> {
     /// More places than this make no headline.
     const MOST_PLACES: usize = 5;
     let mut tallies: Vec<Tally> = Vec::new();
     for line in lines {
-        let same = |tally: &Tally| (tally.outcome, tally.resolved) == (line.outcome, line.resolved);
-        let at = tallies.iter().position(same).unwrap_or_else(|| {
-            tallies.push(Tally {
-                outcome: line.outcome,
-                resolved: line.resolved,
-                replicas: 0,
-                places: Vec::new(),
-            });
-            tallies.len() - 1
-        });
-        let tally = &mut tallies[at];
+        let tally = tally_of(&mut tallies, line.outcome, line.resolved, line.expired);
         tally.replicas += line.replicas;
         match tally.places.iter_mut().find(|place| place.place == line.place) {
             Some(place) => place.replicas += line.replicas,
@@ -149,6 +159,11 @@ fn tallies(lines: &[Line]) -> Vec<Tally> {
                 replicas: line.replicas,
             }),
         }
+    }
+    for other in others {
+        let tally = tally_of(&mut tallies, other.outcome, other.resolved, other.expired);
+        tally.replicas += other.replicas;
+        tally.places.clear();
     }
     for tally in &mut tallies {
         tally
@@ -249,6 +264,7 @@ impl<T: PartialEq> Shared<T> {
 struct LineKey {
     kind: Kind,
     resolved: bool,
+    expired: bool,
     rule: Option<Arc<str>>,
     route: Option<usize>,
     place: String,
@@ -269,14 +285,15 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Pending {
     lines: Vec<Waiting>,
-    others: usize,
+    /// What found no line.
+    others: Vec<Tally>,
     notices: usize,
     namespace: Shared<String>,
     owner: Shared<Option<Owner>>,
     first: Option<SystemTime>,
     last: Option<SystemTime>,
     generation: String,
-    told: Vec<u64>,
+    told: HashSet<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -294,6 +311,19 @@ struct Lasting {
     key: Key,
     seen: Duration,
     notice: Arc<Notice>,
+    /// What was told of it, or waits to be.
+    told: Vec<u64>,
+}
+
+/// Whether a line says that something ended, and how that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End<'e> {
+    /// It happened.
+    No,
+    /// It ended: under which generation of the policy, and when.
+    Seen(&'e str, SystemTime),
+    /// Nothing was seen of it for a long time.
+    Expired,
 }
 
 /// What tells one thing that lasts from another: the Pod, or its owner while it has no name.
@@ -328,14 +358,11 @@ impl Digests {
 
     /// Takes a notice.
     pub fn add(&mut self, notice: &Arc<Notice>, now: Duration) -> Added {
-        if !notice.kind.lasts() {
+        if notice.kind.ends_rejection() {
             self.end(notice, now);
         }
         let key = Key::of(notice, &self.grouping.by);
         let fingerprint = fingerprint(notice);
-        if notice.kind.lasts() {
-            self.make_last(&key, notice, now);
-        }
         let repeat = self.grouping.repeat;
         let Some(group) = self.group(&key, now) else {
             return Added::NoRoom;
@@ -343,32 +370,39 @@ impl Digests {
         // Two Pods without a name are not one; a refused one is tried again and again.
         let may_repeat = notice.is_named() || notice.kind.lasts();
         let told = group.told.get(&fingerprint).is_some_and(|told| now < *told + repeat);
-        let waits = group
-            .pending
-            .as_ref()
-            .is_some_and(|pending| pending.told.contains(&fingerprint));
-        if may_repeat && told && !waits {
-            return Added::Repeated;
+        let pending = group.pending.as_mut();
+        let waits = pending.filter(|pending| may_repeat && pending.told.contains(&fingerprint));
+        let added = if let Some(pending) = waits {
+            pending.again(notice);
+            Added::Waits
+        } else if may_repeat && told {
+            Added::Repeated
+        } else {
+            self.wait(&key, notice, End::No, now);
+            let pending = self.groups.get_mut(&key).and_then(|group| group.pending.as_mut());
+            if let Some(pending) = pending.filter(|pending| may_repeat && pending.told.len() < MOST_PODS) {
+                pending.told.insert(fingerprint);
+            }
+            Added::Waits
+        };
+        if notice.kind.lasts() {
+            self.make_last(&key, notice, fingerprint, now);
         }
-        if !waits && may_repeat {
-            group.pending.get_or_insert_default().told.push(fingerprint);
-        }
-        self.wait(&key, notice, false, now);
-        Added::Waits
+        added
     }
 
     /// Takes note that a Pod is there: what was told of it before has ended.
     pub fn end(&mut self, notice: &Notice, now: Duration) {
         if let Some(lasting) = self.lasting.remove(&subject(notice)) {
-            self.ended(&lasting, now);
+            self.ended(&lasting, End::Seen(&notice.generation, notice.at), now);
         }
     }
 
-    /// Takes note that a policy is served again.
-    pub fn end_policy(&mut self, now: Duration) {
+    /// Takes note that a policy is served again: which one, and since when.
+    pub fn end_policy(&mut self, generation: &str, at: SystemTime, now: Duration) {
         let subject = (String::new(), String::new(), String::new());
         if let Some(lasting) = self.lasting.remove(&subject) {
-            self.ended(&lasting, now);
+            self.ended(&lasting, End::Seen(generation, at), now);
         }
     }
 
@@ -414,13 +448,16 @@ impl Digests {
         pending.map(|pending| pending.notices).sum()
     }
 
-    /// Forgets that something was told: it did not arrive.
+    /// Forgets that something was told: it did not arrive, and nobody is told of its end.
     pub fn failed(&mut self, digest: &Digest) {
         if let Some(group) = self.groups.get_mut(&digest.key) {
             for told in &digest.told {
                 group.told.remove(told);
             }
         }
+        self.lasting.retain(|_, lasting| {
+            lasting.key != digest.key || !lasting.told.iter().any(|told| digest.told.contains(told))
+        });
     }
 
     /// When it is taken to have ended. A policy is looked at again only when somebody changes it.
@@ -445,27 +482,47 @@ impl Digests {
         Some(self.groups.entry(key.clone()).or_default())
     }
 
-    fn make_last(&mut self, key: &Key, notice: &Arc<Notice>, now: Duration) {
+    fn make_last(&mut self, key: &Key, notice: &Arc<Notice>, fingerprint: u64, now: Duration) {
+        /// More reasons than this of one Pod are not remembered.
+        const MOST_REASONS: usize = 50;
         let subject = subject(notice);
-        if self.lasting.len() < MOST_LASTING || self.lasting.contains_key(&subject) {
-            let lasting = Lasting {
-                key: key.clone(),
-                seen: now,
-                notice: Arc::clone(notice),
-            };
-            self.lasting.insert(subject, lasting);
+        if self.lasting.len() >= MOST_LASTING && !self.lasting.contains_key(&subject) {
+            return;
+        }
+        let lasting = self.lasting.entry(subject).or_insert_with(|| Lasting {
+            key: key.clone(),
+            seen: now,
+            notice: Arc::clone(notice),
+            told: Vec::new(),
+        });
+        lasting.key.clone_from(key);
+        lasting.seen = now;
+        lasting.notice = Arc::clone(notice);
+        if !lasting.told.contains(&fingerprint) && lasting.told.len() < MOST_REASONS {
+            lasting.told.push(fingerprint);
         }
     }
 
-    fn ended(&mut self, lasting: &Lasting, now: Duration) {
-        let mut end = Notice::clone(&lasting.notice);
-        end.at += now.saturating_sub(lasting.seen);
+    fn ended(&mut self, lasting: &Lasting, end: End<'_>, now: Duration) {
+        let mut notice = Notice::clone(&lasting.notice);
+        match end {
+            End::Seen(generation, at) => {
+                generation.clone_into(&mut notice.generation);
+                notice.at = at;
+            }
+            End::Expired | End::No => notice.at += now.saturating_sub(lasting.seen),
+        }
         let Some(group) = self.group(&lasting.key, now) else {
             return;
         };
-        // When it comes again, it is told again.
-        group.told.remove(&fingerprint(&lasting.notice));
-        self.wait(&lasting.key, &end, true, now);
+        // When it comes again, for whichever reason, it is told again.
+        for told in &lasting.told {
+            group.told.remove(told);
+            if let Some(pending) = &mut group.pending {
+                pending.told.remove(told);
+            }
+        }
+        self.wait(&lasting.key, &notice, end, now);
     }
 
     fn expire(&mut self, now: Duration) {
@@ -477,13 +534,13 @@ impl Digests {
             .collect();
         for subject in over {
             if let Some(lasting) = self.lasting.remove(&subject) {
-                self.ended(&lasting, now);
+                self.ended(&lasting, End::Expired, now);
             }
         }
     }
 
     /// Puts a notice, or the end of one, into its group.
-    fn wait(&mut self, key: &Key, notice: &Notice, resolved: bool, now: Duration) {
+    fn wait(&mut self, key: &Key, notice: &Notice, end: End<'_>, now: Duration) {
         let (wait, interval) = (self.grouping.wait, self.grouping.interval);
         let Some(group) = self.group(key, now) else { return };
         let pending = group.pending.get_or_insert_default();
@@ -491,7 +548,7 @@ impl Digests {
             let soonest = now + wait;
             group.due = group.last_sent.map_or(soonest, |sent| soonest.max(sent + interval));
         }
-        pending.add(notice, resolved);
+        pending.add(notice, end);
     }
 
     fn digest(&mut self, key: Key, now: Duration) -> Option<Digest> {
@@ -530,10 +587,19 @@ fn fingerprint(notice: &Notice) -> u64 {
 }
 
 impl Pending {
-    fn add(&mut self, notice: &Notice, resolved: bool) {
+    /// The same once more.
+    fn again(&mut self, notice: &Notice) {
+        self.notices += 1;
+        self.last = Some(notice.at);
+        self.generation.clone_from(&notice.generation);
+    }
+
+    fn add(&mut self, notice: &Notice, end: End<'_>) {
+        let resolved = end != End::No;
         let key = LineKey {
             kind: notice.kind,
             resolved,
+            expired: end == End::Expired,
             rule: notice.rule.clone(),
             route: notice.route.filter(|_| !resolved),
             place: if resolved { String::new() } else { notice.place.clone() },
@@ -557,7 +623,7 @@ impl Pending {
         let line = match self.lines.iter().position(|line| line.key == key) {
             Some(at) => &mut self.lines[at],
             None if self.lines.len() >= MOST_LINES => {
-                self.others += 1;
+                tally_of(&mut self.others, key.kind, key.resolved, key.expired).replicas += 1;
                 return;
             }
             None => {
@@ -593,6 +659,7 @@ impl Pending {
         });
         let lines: Vec<Line> = self.lines.into_iter().map(Waiting::into_line).collect();
         let since = self.first.unwrap_or(SystemTime::UNIX_EPOCH);
+        let others = self.others.iter().map(|tally| tally.replicas).sum::<usize>();
         let rules: BTreeSet<Arc<str>> = lines.iter().filter_map(|line| line.rule.clone()).collect();
         Digest {
             namespace: self.namespace.into_one(),
@@ -600,10 +667,10 @@ impl Pending {
             severity: lines.iter().map(|line| line.severity).max().unwrap_or_default(),
             resolved: lines.iter().all(|line| line.resolved),
             is_policy: key.is_policy,
-            tallies: tallies(&lines),
+            tallies: tallies(&lines, &self.others),
             rules: rules.into_iter().collect(),
-            replicas: lines.iter().map(|line| line.replicas).sum::<usize>() + self.others,
-            others: self.others,
+            replicas: lines.iter().map(|line| line.replicas).sum::<usize>() + others,
+            others,
             still: 0,
             lasts: Duration::ZERO,
             first: rfc3339(since),
@@ -631,6 +698,7 @@ impl Waiting {
         Line {
             outcome: self.key.kind,
             resolved: self.key.resolved,
+            expired: self.key.expired,
             severity: self.severity,
             rule: self.key.rule,
             route: self.key.route,
@@ -782,6 +850,82 @@ mod tests {
     }
 
     #[test]
+    fn what_a_shadowed_rule_would_do_ends_no_rejection() {
+        let mut digests = digests();
+        digests.add(&rejected("web-1"), Duration::ZERO);
+        digests.add(&notice(Kind::Shadowed, "web-1", "eu-1a", ""), Duration::ZERO);
+        assert_eq!(digests.lasting(), 1);
+        let told = digests.take(10 * SECOND, usize::MAX);
+        assert!(told.iter().all(|digest| !digest.resolved), "{told:?}");
+    }
+
+    #[test]
+    fn a_rejection_that_ends_before_it_was_told_is_told_again_when_it_comes_back() {
+        let mut digests = digests();
+        digests.add(&rejected("web-1"), Duration::ZERO);
+        digests.end(&routed(1), 5 * SECOND);
+        let told = take_one(&mut digests, 10 * SECOND);
+        assert_eq!((told.notices, told.lines.len()), (1, 2));
+        assert_eq!(digests.add(&rejected("web-1"), 600 * SECOND), Added::Waits);
+    }
+
+    #[test]
+    fn each_reason_of_a_rejection_that_ended_is_told_again() {
+        let mut digests = digests();
+        let reasons = ["no annotation", "no JSON"].map(|why| notice(Kind::Rejected, "web-1", "", why));
+        for (number, reason) in reasons.iter().enumerate() {
+            let now = SECOND * 1000 * u32::try_from(number).unwrap();
+            assert_eq!(digests.add(reason, now), Added::Waits);
+            take_one(&mut digests, now + 400 * SECOND);
+        }
+        digests.end(&routed(1), 2000 * SECOND);
+        take_one(&mut digests, 2400 * SECOND);
+        for reason in &reasons {
+            assert_eq!(digests.add(reason, 3000 * SECOND), Added::Waits, "{}", reason.message);
+        }
+    }
+
+    #[test]
+    fn many_different_refusals_are_counted_in_full_and_once() {
+        let mut digests = digests();
+        for _ in 0..3 {
+            for ordinal in 0..200 {
+                let why = format!("no route for {ordinal}");
+                digests.add(
+                    &notice(Kind::Rejected, &format!("web-{ordinal}"), "", &why),
+                    Duration::ZERO,
+                );
+            }
+        }
+        let digest = take_one(&mut digests, 10 * SECOND);
+        assert_eq!(
+            (digest.tallies[0].replicas, digest.replicas, digest.lines.len()),
+            (200, 200, 50)
+        );
+        assert_eq!((digest.others, digest.notices), (150, 600));
+    }
+
+    #[test]
+    fn a_refused_pod_without_a_name_that_is_tried_again_is_one() {
+        let mut digests = digests();
+        for _ in 0..11 {
+            digests.add(&rejected("web-7f6d-*"), Duration::ZERO);
+        }
+        let digest = take_one(&mut digests, 10 * SECOND);
+        assert_eq!((digest.replicas, digest.notices), (1, 11));
+    }
+
+    #[test]
+    fn nobody_is_told_of_the_end_of_what_did_not_arrive() {
+        let mut digests = digests();
+        digests.add(&rejected("web-1"), Duration::ZERO);
+        let digest = take_one(&mut digests, 10 * SECOND);
+        digests.failed(&digest);
+        digests.end(&routed(1), 20 * SECOND);
+        assert_eq!((digests.lasting(), digests.next()), (0, None));
+    }
+
+    #[test]
     fn a_rejection_that_nobody_tries_again_ends_by_itself() {
         let mut digests = digests();
         digests.add(&rejected("web-1"), Duration::ZERO);
@@ -790,7 +934,8 @@ mod tests {
         assert_eq!(digests.next(), Some(5400 * SECOND));
         assert!(digests.take(5399 * SECOND, usize::MAX).is_empty());
         digests.take(5400 * SECOND, usize::MAX);
-        assert!(take_one(&mut digests, 5410 * SECOND).resolved);
+        let digest = take_one(&mut digests, 5410 * SECOND);
+        assert!(digest.resolved && digest.lines[0].expired);
         assert_eq!(digests.next(), None);
     }
 
@@ -805,8 +950,10 @@ mod tests {
         digests.add(&refused, Duration::ZERO);
         assert!(take_one(&mut digests, 10 * SECOND).is_policy);
         assert!(digests.take(Duration::from_hours(1000), usize::MAX).is_empty());
-        digests.end_policy(Duration::from_hours(1001));
-        assert!(take_one(&mut digests, Duration::from_hours(1002)).resolved);
+        digests.end_policy("def", SystemTime::UNIX_EPOCH, Duration::from_hours(1001));
+        let mended = take_one(&mut digests, Duration::from_hours(1002));
+        assert!(mended.resolved);
+        assert_eq!(mended.generation, "def");
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Kind {
         }
     }
 
+    /// True for what says that a Pod is let in, which ends a rejection of it.
+    pub const fn ends_rejection(self) -> bool {
+        matches!(self, Self::Routed | Self::Unchanged)
+    }
+
     /// True for what goes on until it ends, as an alert does.
     pub const fn lasts(self) -> bool {
         matches!(self, Self::Rejected | Self::Policy)
@@ -58,6 +63,22 @@ pub struct Owner {
     /// Its UID, where some sink asks for it; otherwise empty.
     #[serde(skip)]
     pub uid: String,
+}
+
+/// Names are no longer than this: Kubernetes checks a Pod's only after this has seen it.
+const LONGEST_NAME: usize = 253;
+
+/// More of a message is not told.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// The start of a text: what somebody sends must not fill the memory.
+fn clipped(text: &str, most: usize) -> String {
+    let end = text.floor_char_boundary(most);
+    if end < text.len() {
+        format!("{}…", &text[..end])
+    } else {
+        text.to_owned()
+    }
 }
 
 /// What happened to one Pod, or to the policy.
@@ -104,7 +125,7 @@ impl Notice {
             rule: None,
             route: None,
             place: String::new(),
-            message,
+            message: clipped(&message, LONGEST_MESSAGE),
             generation: generation.to_owned(),
             at,
         }
@@ -117,14 +138,14 @@ impl Notice {
         Self {
             kind: Kind::Routed,
             severity: Severity::Info,
-            namespace: request.namespace.clone().into_owned(),
+            namespace: clipped(&request.namespace, LONGEST_NAME),
             owner: pod.owner.map(|owner| Owner {
-                kind: owner.kind.to_owned(),
-                name: owner.name.to_owned(),
-                api_version: owner.api_version.to_owned(),
-                uid: owner.uid.to_owned(),
+                kind: clipped(owner.kind, LONGEST_NAME),
+                name: clipped(owner.name, LONGEST_NAME),
+                api_version: clipped(owner.api_version, LONGEST_NAME),
+                uid: clipped(owner.uid, LONGEST_NAME),
             }),
-            pod: format!("{}{star}", pod.name),
+            pod: clipped(pod.name, LONGEST_NAME) + star,
             rule: None,
             route: None,
             place: String::new(),
@@ -146,7 +167,7 @@ impl Notice {
             kind: Kind::Rejected,
             severity: Severity::Critical,
             rule: rejection.rule.clone(),
-            message: rejection.message.clone(),
+            message: said_of_any(&rejection.message, request),
             ..Self::about(request, generation, at)
         })
     }
@@ -168,12 +189,12 @@ impl Notice {
         if let Some(message) = &applied.admitted {
             notice.kind = Kind::Unchanged;
             notice.severity = Severity::Warning;
-            notice.message.clone_from(message);
+            notice.message = said_of_any(message, request);
         } else {
             notice.place = place(applied, &decision.patch);
             if !applied.overridden.is_empty() {
                 notice.severity = Severity::Warning;
-                notice.message = applied.overridden.join("; ");
+                notice.message = clipped(&applied.overridden.join("; "), LONGEST_MESSAGE);
             }
         }
         Some(notice)
@@ -196,10 +217,20 @@ impl Notice {
             rule: Some(Arc::clone(&shadowed.applied.rule)),
             route: shadowed.applied.route,
             place: place(&shadowed.applied, &shadowed.patch),
-            message: shadowed.rejection.clone().unwrap_or_default(),
+            message: said_of_any(shadowed.rejection.as_deref().unwrap_or_default(), request),
             ..Self::about(request, generation, at)
         })
     }
+}
+
+/// A message without the Pod's name, which stands beside it: what is said of many Pods in the same words is told once.
+fn said_of_any(message: &str, request: &Request<'_>) -> String {
+    let name = format!("Pod {}", Pod::new(&request.pod, &request.namespace).display_name());
+    let said = match message.strip_prefix(&name) {
+        Some(rest) => format!("The Pod{rest}"),
+        None => message.to_owned(),
+    };
+    clipped(&said.replace(&name, "the Pod"), LONGEST_MESSAGE)
 }
 
 /// Where a patch places a Pod, as short as can be: the one value of its nodeSelector, its pairs, or what the rule's spread
@@ -223,12 +254,13 @@ fn place(applied: &Applied, patch: &[PatchOperation]) -> String {
             _ => {}
         }
     }
-    match pairs.as_slice() {
+    let place = match pairs.as_slice() {
         [] => applied.spread.clone().unwrap_or_default(),
         [(_, value)] => (*value).to_owned(),
         pairs => {
             let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{key}={value}")).collect();
             pairs.join(", ")
         }
-    }
+    };
+    clipped(&place, LONGEST_NAME)
 }

@@ -134,13 +134,19 @@ impl Telling {
                         None => return,
                     },
                 };
-                let same = |told: &Told| told.sink == sink && told.notice.kind == notice.kind;
-                if notice.severity >= self.min_severity[sink] && !told.iter().any(same) {
-                    told.push(Told {
+                if notice.severity < self.min_severity[sink] {
+                    continue;
+                }
+                let same = |told: &&mut Told| told.sink == sink && told.notice.kind == notice.kind;
+                match told.iter_mut().find(same) {
+                    // Of several rules that a Pod went through the one is told that matters most.
+                    Some(told) if notice.severity > told.notice.severity => told.notice = Arc::clone(notice),
+                    Some(_) => {}
+                    None => told.push(Told {
                         sink,
                         notice: Arc::clone(notice),
                         ends_only: false,
-                    });
+                    }),
                 }
             }
         };
@@ -179,7 +185,10 @@ impl Telling {
     fn ends(&self, notice: &dyn Fn() -> Notice, lasts: impl Fn(usize) -> bool, told: &mut Vec<Told>) {
         let mut made: Option<Arc<Notice>> = None;
         for &sink in self.of_rejections.iter().filter(|sink| lasts(**sink)) {
-            if told.iter().any(|told| told.sink == sink && !told.notice.kind.lasts()) {
+            if told
+                .iter()
+                .any(|told| told.sink == sink && told.notice.kind.ends_rejection())
+            {
                 continue;
             }
             let notice = made.get_or_insert_with(|| Arc::new(notice()));

@@ -235,7 +235,7 @@ fn all_tallies(digests: &[Digest]) -> Vec<Tally> {
     for tally in digests.iter().flat_map(|digest| &digest.tallies) {
         match all
             .iter_mut()
-            .find(|one| (one.outcome, one.resolved) == (tally.outcome, tally.resolved))
+            .find(|one| (one.outcome, one.resolved, one.expired) == (tally.outcome, tally.resolved, tally.expired))
         {
             Some(one) => one.replicas += tally.replicas,
             None => all.push(Tally {

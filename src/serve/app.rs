@@ -120,9 +120,10 @@ impl App {
         answer.await.ok()
     }
 
-    pub(super) fn reload_succeeded(&self) {
+    /// Before the policy is swapped, so that those are told who were told of the refusal.
+    pub(super) fn reload_succeeded(&self, generation: &str) {
         if self.refusal.swap(None).is_some() {
-            self.delivery.policy_served();
+            self.delivery.policy_served(generation);
         }
     }
 

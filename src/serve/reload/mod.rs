@@ -143,7 +143,7 @@ impl Reloading {
             Ok(policy) => {
                 let files = policy.files.join(", ");
                 let generation = policy.compiled.snapshot.generation().to_owned();
-                self.app.reload_succeeded();
+                self.app.reload_succeeded(&generation);
                 let unchanged = generation == before;
                 self.app.metrics.reloads.succeeded(unchanged);
                 if unchanged {

@@ -333,12 +333,15 @@ impl Settings {
 
     /// How messages are sent.
     pub fn delivery(&self) -> DeliverySettings {
+        /// Nobody means more, and it would overflow where it is added up.
+        const LONGEST: Duration = Duration::from_hours(24 * 365);
+        const MOST: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_000_000);
         let sinks = &self.sinks;
         DeliverySettings {
-            queue: sinks.queue,
+            queue: sinks.queue.min(MOST),
             replicas: NonZeroU32::try_from(sinks.replicas).unwrap_or(NonZeroU32::MAX),
-            timeout: sinks.timeout,
-            give_up: sinks.give_up,
+            timeout: sinks.timeout.min(LONGEST),
+            give_up: sinks.give_up.min(LONGEST),
             ca_file: sinks.ca_file.clone(),
             link_local: sinks.link_local,
             cluster: self.cluster.clone().filter(|cluster| !cluster.is_empty()),

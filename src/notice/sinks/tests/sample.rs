@@ -64,7 +64,7 @@ pub(super) fn digests(notices: &[Notice], are_over: bool) -> Vec<Digest> {
         for notice in notices {
             digests.end(notice, Duration::from_secs(10));
         }
-        digests.end_policy(Duration::from_secs(10));
+        digests.end_policy("8c2e4d6f0a1b", SystemTime::UNIX_EPOCH, Duration::from_secs(10));
     }
     digests.flush(Duration::from_secs(10))
 }
