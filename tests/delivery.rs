@@ -256,6 +256,73 @@ async fn what_waits_is_sent_when_the_server_ends() {
 }
 
 #[tokio::test]
+async fn what_fails_while_the_server_ends_is_tried_again_as_long_as_there_is_time() {
+    let mut answers = vec![Reply::status(503), Reply::status(503)].into_iter();
+    let server = SinkDouble::start(move |_| answers.next().unwrap_or(Reply::status(200))).await;
+    let quiet = webhook(&server.url("/"), "").replace("groupWait: 0s", "groupWait: 1h");
+    let sinks = Sinks::start(&quiet, |_| {});
+    sinks.tell(&routed("web", 0));
+    sinks.delivery.flush(Duration::from_secs(20)).await;
+    assert_eq!(sinks.count("notices_told_total", ""), 1);
+    sinks.adds_up();
+}
+
+#[tokio::test]
+async fn a_bar_counts_for_every_sink_of_the_robot() {
+    let server = SinkDouble::start(|_| Reply::ok("{\"errcode\":130101,\"errmsg\":\"send too fast\"}")).await;
+    let url = server.url("/robot/send?access_token=t0ken");
+    let sink = |name: &str| format!("  - {{ name: {name}, type: dingtalk, url: \"{url}\", groupWait: 0s }}");
+    let sinks = Sinks::start(&format!("{}\n{}", sink("one"), sink("two")), |_| {});
+    let told = |sink: usize, ordinal: usize| {
+        sinks.outlets[sink].tell(Told {
+            sink,
+            notice: Arc::new(routed("web", ordinal)),
+            ends_only: false,
+        });
+    };
+    told(0, 0);
+    sinks
+        .until("the first to be barred", |sinks| sinks.count("sink_barred", "one") == 1)
+        .await;
+    told(1, 1);
+    sinks
+        .until("the second to wait", |sinks| sinks.count("notices_waiting", "two") == 1)
+        .await;
+    // Its message would be there at once.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(server.received().len(), 1);
+}
+
+#[tokio::test]
+async fn what_an_edited_and_a_removed_sink_counted_adds_up() {
+    let server = SinkDouble::start(|_| Reply::status(200)).await;
+    let slow = webhook(&server.url("/"), "").replace("groupWait: 0s", "groupWait: 1h");
+    let mut sinks = Sinks::start(&slow, |_| {});
+    sinks.tell(&routed("web", 0));
+    sinks
+        .until("it to wait", |sinks| sinks.count("notices_waiting", "") == 1)
+        .await;
+    let edited = slow.replace("groupWait: 1h", "groupWait: 2h");
+    sinks.outlets = sinks.delivery.serve(&declared(&edited)).into_iter().flatten().collect();
+    sinks.tell(&routed("web", 1));
+    server.wait_for(1).await;
+    sinks
+        .until("one to wait", |sinks| {
+            (
+                sinks.count("notices_told_total", ""),
+                sinks.count("notices_waiting", ""),
+            ) == (1, 1)
+        })
+        .await;
+    sinks.adds_up();
+    sinks.outlets = sinks.delivery.serve(&[]).into_iter().flatten().collect();
+    server.wait_for(2).await;
+    sinks
+        .until("it to be forgotten", |sinks| sinks.count("notices_total", "hook") == 0)
+        .await;
+}
+
+#[tokio::test]
 async fn a_dead_sink_does_not_hold_up_the_end_and_the_loss_is_counted() {
     let slow = SinkDouble::start(|_| Reply::Slow(Duration::from_mins(1))).await;
     for url in [format!("http://{}/", nobody().await), slow.url("/")] {

@@ -8,7 +8,7 @@ use super::grouping::{By, Grouping};
 use super::notice::{Kind, Notice, Owner};
 use super::severity::Severity;
 
-/// A digest of each kind: routed, overridden, let through, shadowed, rejected, no longer rejected, and the policy refused
+/// A digest of each kind: routed, overridden, let through, shadowed, rejected, no longer rejected, not tried again, and the policy refused
 /// and mended. Their time is fixed.
 pub fn digests() -> Vec<Digest> {
     named().into_iter().map(|(_, digest)| digest).collect()
@@ -39,8 +39,9 @@ pub fn named() -> Vec<(&'static str, Digest)> {
     let rejected = Notice {
         place: String::new(),
         route: None,
-        message: "rule statefulset-parity cannot place Pod prod/web-1: annotation custom-node-selector holds no JSON \
-                  (line 1, column 18); write {\"key\": \"name\", \"even\": \"node1\", \"odd\": \"node2\"}"
+        message: "The Pod carries the label ab-build-different=true, and rule statefulset-parity cannot place it: it has no \
+                  annotation custom-node-selector. Annotate the Pod template with custom-node-selector: '{\"key\": \"…\", \
+                  \"even\": \"…\", \"odd\": \"…\"}'."
             .to_owned(),
         ..pod(Kind::Rejected, Severity::Critical, 1)
     };
@@ -56,6 +57,7 @@ pub fn named() -> Vec<(&'static str, Digest)> {
         ("shadowed", told(&shadowed)),
         ("rejected", told(std::slice::from_ref(&rejected))),
         ("no longer rejected", ended(&rejected)),
+        ("not tried again", expired(&rejected)),
         ("policy refused", told(std::slice::from_ref(&refused))),
         ("policy mended", ended(&refused)),
     ]
@@ -122,6 +124,14 @@ fn ended(notice: &Notice) -> Digest {
         digests.end(&there, Duration::ZERO);
     }
     digests.flush(Duration::ZERO).swap_remove(0)
+}
+
+fn expired(notice: &Notice) -> Digest {
+    let mut digests = groups();
+    digests.add(&Arc::new(notice.clone()), Duration::ZERO);
+    digests.flush(Duration::ZERO);
+    let later = Duration::from_hours(1);
+    digests.take(later, 1).swap_remove(0)
 }
 
 #[cfg(test)]
