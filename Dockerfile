@@ -20,8 +20,9 @@ RUN sed -i '/^\[\[\(bench\|test\)\]\]/,/^$/d' Cargo.toml \
     && cargo build --release --locked
 
 COPY src src
-# The command `manifests` carries it.
+# The command `manifests` carries them.
 COPY deploy/install.yaml deploy/
+COPY deploy/components/events/rbac.yaml deploy/components/events/
 # Cargo compares times, and COPY keeps those of the checkout.
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked
 

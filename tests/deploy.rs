@@ -325,6 +325,28 @@ fn the_image_is_of_this_version_and_built_by_this_compiler() {
     assert!(dockerfile.contains(&compiler), "no {compiler}");
 }
 
+/// The build of the image sees what it copies, and no more.
+#[test]
+fn the_image_is_built_with_the_files_that_the_program_carries() {
+    let (dockerfile, seen) = (read("Dockerfile"), read(".dockerignore"));
+    let mut found = 0;
+    for file in files_below(&root().join("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let included = text.split("include_str!(\"../../deploy/").skip(1);
+        for path in included.filter_map(|rest| rest.split('"').next()) {
+            let (folder, _) = path
+                .rsplit_once('/')
+                .map_or(("", path), |(folder, name)| (folder, name));
+            let to = format!("deploy/{folder}/").replace("//", "/");
+            let copied = format!("COPY deploy/{path} {to}\n");
+            assert!(dockerfile.contains(&copied), "no {copied}");
+            assert!(seen.lines().any(|line| line == format!("!deploy/{path}")), "{path}");
+            found += 1;
+        }
+    }
+    assert!(found >= 2, "{found}");
+}
+
 /// The names that the schema knows and the defaults do not show.
 fn untold_values(schema: &Value, defaults: &Value, path: &str, untold: &mut Vec<String>) {
     for (name, inner) in schema["properties"].as_object().into_iter().flatten() {

@@ -156,7 +156,7 @@ async fn a_rejection_is_told_and_its_end_too() {
         title(&messages[0])
     );
     let line = &messages[0]["data"]["digests"][0]["lines"][0];
-    assert_eq!(line["pods"], json!(["web-1"]));
+    assert_eq!(line["pods"], json!(["web-1", "web-3"]));
     assert!(
         line["message"].as_str().unwrap().contains("custom-node-selector"),
         "{line}"
