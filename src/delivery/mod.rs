@@ -30,11 +30,11 @@ use pace::Limiter;
 pub use settings::DeliverySettings;
 use worker::Worker;
 
+use crate::notice::Notice;
 use crate::notice::digest::Digests;
 use crate::notice::message::{Message, Verdict};
 use crate::notice::sinks::{Settings, SinkSpec, Url, Value};
 use crate::notice::template::Templates;
-use crate::notice::{Notice, Told};
 
 /// A sink that is at work.
 #[derive(Debug)]
@@ -190,13 +190,7 @@ impl Delivery {
     /// Tells the sinks that are told of it that the policy that lies there cannot be served.
     pub fn policy_refused(&self, why: &str, generation: &str) {
         let notice = Arc::new(Notice::policy_refused(why.to_owned(), generation, SystemTime::now()));
-        self.about_policy(|outlet| {
-            outlet.tell(Told {
-                sink: 0,
-                notice: Arc::clone(&notice),
-                ends_only: false,
-            });
-        });
+        self.about_policy(|outlet| outlet.policy_refused(Arc::clone(&notice)));
     }
 
     /// Tells them that one is served again, and which.

@@ -98,6 +98,16 @@ impl Outlet {
         }
     }
 
+    /// Says that the policy cannot be served, whatever was said of it a moment ago.
+    pub(super) fn policy_refused(&self, notice: Arc<Notice>) {
+        *self.shared.served.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.tell(Told {
+            sink: 0,
+            notice,
+            ends_only: false,
+        });
+    }
+
     /// Says that what was wrong with the policy is mended.
     pub(super) fn policy_served(&self, served: PolicyServed) {
         *self.shared.served.lock().unwrap_or_else(PoisonError::into_inner) = Some(served);

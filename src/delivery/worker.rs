@@ -140,7 +140,6 @@ impl Worker {
             },
             Item::End(notice) => self.digests.end(&notice, now),
         }
-        self.shared.lasting.store(self.digests.lasting(), Ordering::Relaxed);
     }
 
     fn add(&mut self, notice: &Arc<Notice>, now: Duration) -> Added {
@@ -278,7 +277,9 @@ impl Worker {
         self.shared.queued.load(Ordering::Relaxed) + ready + self.on_the_way + self.digests.waiting()
     }
 
+    /// Tells the metrics what waits, and those who decide what lasts.
     fn show(&mut self) {
+        self.shared.lasting.store(self.digests.lasting(), Ordering::Relaxed);
         let waiting = i64::try_from(self.waiting()).unwrap_or(i64::MAX);
         self.metrics.waiting.inc_by(waiting - self.shown);
         self.shown = waiting;
