@@ -15,6 +15,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine;
 use label_router::admission::{self, Wanted};
 use label_router::engine::{NoTrace, decide};
 use label_router::notice::{Telling, Told as Tells};
@@ -265,6 +266,50 @@ async fn what_waits_is_sent_before_the_server_ends() {
     assert_eq!(sink.received().len(), 1);
 }
 
+/// What the policy below names. The last is `somebody:s3cr3t` in base64.
+const ENVIRONMENT: [(&str, &str); 3] = [
+    ("SECRET", "s3cr3t-of-the-environment"),
+    ("BEARER", "Bearer t0ken-of-the-header"),
+    ("BASIC", "Basic c29tZWJvZHk6czNjcjN0"),
+];
+
+/// The worst vendor: it repeats all it got, tokens without their scheme, and the words of a password. What is logged of it
+/// ends in the midst of some of it.
+fn echoed(received: &Received) -> Reply {
+    let headers = received.headers.values();
+    let headers = headers.map(|value| value.to_str().unwrap_or_default());
+    let words = headers.flat_map(str::split_whitespace).map(|word| {
+        let decoded = base64::engine::general_purpose::STANDARD.decode(word);
+        let decoded = decoded.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        format!("{word} {}\n", decoded.unwrap_or_default())
+    });
+    let (words, uri) = (words.collect::<String>(), received.uri.to_string());
+    let slashes = uri.replace('/', "\\/");
+    Reply::Status(
+        400,
+        Vec::new(),
+        format!("{words}{uri} {slashes} {words}{uri} {}", received.text()),
+    )
+}
+
+/// Names and sinks at a vendor, with their secret neither in a path nor alone in a header.
+fn sinks_with_secrets_elsewhere(vendor: &SinkDouble) -> Vec<(&'static str, String)> {
+    let host = vendor.address;
+    let header = |variable: &str| format!(", headers: {{ Authorization: {{ env: {variable} }} }}");
+    [
+        ("scheme", format!("http://{host}/"), header("BEARER")),
+        ("basic", format!("http://{host}/"), header("BASIC")),
+        ("user", format!("http://somebody:s3cr3t@{host}/"), String::new()),
+        ("query", format!("http://{host}?key=t0ken-in-the-query"), String::new()),
+    ]
+    .into_iter()
+    .map(|(name, url, more)| {
+        let sink = format!("  - {{ name: {name}, type: webhook, url: \"{url}\"{more}, groupWait: 0s }}\n");
+        (name, sink)
+    })
+    .collect()
+}
+
 /// Every place where a secret may show: the log, the metrics, the configuration, and what a command says.
 #[test]
 fn no_output_holds_a_secret_whatever_a_sink_answers() {
@@ -273,19 +318,7 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
         .enable_all()
         .build()
         .unwrap();
-    let echo = runtime.block_on(SinkDouble::start(|received| {
-        // The worst vendor: it repeats all it got.
-        let headers: Vec<String> = received
-            .headers
-            .values()
-            .map(|value| value.to_str().unwrap_or_default().to_owned())
-            .collect();
-        Reply::Status(
-            400,
-            Vec::new(),
-            format!("{} {} {}", received.uri, headers.join(" "), received.text()),
-        )
-    }));
+    let echo = runtime.block_on(SinkDouble::start(echoed));
     let fickle = runtime.block_on(SinkDouble::start(|received| {
         let status = if received.text().len() % 2 == 0 { 200 } else { 503 };
         Reply::Status(status, Vec::new(), format!("{} {}", received.uri, received.text()))
@@ -329,6 +362,10 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
             names.push(name);
         }
     }
+    for (name, sink) in sinks_with_secrets_elsewhere(&echo) {
+        sinks.push(sink);
+        names.push(name.to_owned());
+    }
     let head = policy_telling("http://127.0.0.1/", "")
         .split("sinks:\n")
         .next()
@@ -344,7 +381,7 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
         let output = assert_cmd::Command::cargo_bin("label-router")
             .unwrap()
             .args(arguments)
-            .env("SECRET", "s3cr3t-of-the-environment")
+            .envs(ENVIRONMENT)
             .env("LABEL_ROUTER_LOG_LEVEL", "debug")
             .env("LABEL_ROUTER_SINKS_TIMEOUT", "2s")
             .output()
@@ -362,7 +399,8 @@ fn no_output_holds_a_secret_whatever_a_sink_answers() {
     for kind in ["refused", "failed"] {
         assert!(said.contains(kind), "{kind} is missing in\n{said}");
     }
-    for secret in ["s3cr3t", "t0ken"] {
+    // The last is base64 of the name and the password of a user.
+    for secret in ["s3cr3t", "t0ken", "c29tZWJvZHk6"] {
         let line = said.lines().find(|line| line.contains(secret));
         assert_eq!(line, None);
     }
@@ -376,7 +414,7 @@ fn served(policy: &Path) -> Vec<String> {
     let mut process = Command::new(env!("CARGO_BIN_EXE_label-router"))
         .args(["serve", "--listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0"])
         .arg(format!("--policy={}", policy.display()))
-        .env("SECRET", "s3cr3t-of-the-environment")
+        .envs(ENVIRONMENT)
         .env("LABEL_ROUTER_LOG_LEVEL", "debug")
         .env("LABEL_ROUTER_SHUTDOWN_FLUSH", "500ms")
         .stdout(Stdio::from(fs::File::create(&log).unwrap()))

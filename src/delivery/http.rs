@@ -90,6 +90,7 @@ pub(super) async fn attempt(
             status: answer.status,
             retry_after: answer.retry_after,
             body: &answer.body,
+            shown: &credentials.redact(&answer.body),
         }),
         Err(verdict) => verdict,
     };
@@ -190,6 +191,7 @@ fn chain(error: &reqwest::Error) -> String {
     text
 }
 
+/// What did not come from the body, such as the cause of a broken connection.
 fn redacted(verdict: Verdict, credentials: &Credentials) -> Verdict {
     match verdict {
         Verdict::Delivered => Verdict::Delivered,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::digest::Digest;
+use super::redact;
 use super::severity::Severity;
 use super::template::Written;
 
@@ -59,20 +60,7 @@ pub struct Credentials {
 impl Credentials {
     /// A text of somebody else's, without the credentials that it may repeat.
     pub fn redact(&self, text: &str) -> String {
-        // What stands behind a host is the secret of a robot's URL; the host itself helps whoever reads it.
-        let behind_host = self.url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
-        let pieces = behind_host
-            .into_iter()
-            .flat_map(|(_, path)| path.split(['/', '?', '&', '=']).chain([path]));
-        let secrets = self.secret.iter().map(String::as_str);
-        let headers = self.headers.iter().map(|(_, value)| value.as_str());
-        let mut secret: Vec<&str> = pieces.chain(secrets).chain(headers).collect();
-        // `robot`, `send` and `v2` are words, not secrets.
-        secret.retain(|piece| piece.len() >= 8);
-        secret.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
-        secret
-            .into_iter()
-            .fold(text.to_owned(), |text, piece| text.replace(piece, "***"))
+        redact::redacted(self, text)
     }
 }
 
@@ -120,8 +108,11 @@ pub struct Reply<'r> {
     pub status: u16,
     /// The header `retry-after`, where it was there and could be read.
     pub retry_after: Option<Duration>,
-    /// The start of the body.
+    /// The start of the body, to see what the answer means.
     pub body: &'r str,
+    /// The same without the credentials that it may repeat, to be shown. It is another text, since a piece of a URL may be
+    /// one of the words by which an answer is known.
+    pub shown: &'r str,
 }
 
 /// What came of an attempt. The words are for whoever runs label-router, and hold what the vendor said.
@@ -173,10 +164,11 @@ impl Verdict {
     }
 }
 
-/// The status and the start of the body, as one line.
+/// The status and the start of the body, as one line. It is cut after credentials are redacted: half of a token would be
+/// found no more.
 pub fn said(reply: &Reply<'_>) -> String {
     const LONGEST: usize = 200;
-    let body: String = reply.body.split_whitespace().collect::<Vec<_>>().join(" ");
+    let body: String = reply.shown.split_whitespace().collect::<Vec<_>>().join(" ");
     let cut = &body[..body.floor_char_boundary(LONGEST)];
     let dots = if cut.len() < body.len() { "…" } else { "" };
     if cut.is_empty() {

@@ -10,6 +10,7 @@ pub mod message;
 #[allow(clippy::module_inception, reason = "it holds the Notice")]
 mod notice;
 mod notify;
+mod redact;
 pub mod samples;
 mod severity;
 mod sign;

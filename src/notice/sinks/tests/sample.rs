@@ -169,6 +169,7 @@ pub(super) fn verdict(sink: &impl HttpSink, status: u16, body: &str) -> (&'stati
         status,
         retry_after: Some(Duration::from_secs(7)),
         body,
+        shown: body,
     };
     match sink.classify(&reply) {
         Verdict::Delivered => ("delivered", String::new()),
