@@ -16,7 +16,11 @@ pub mod cli;
 #[cfg(feature = "server")]
 pub mod cluster;
 #[cfg(feature = "server")]
-#[allow(clippy::disallowed_methods, reason = "secrets stand in files and in the environment")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "secrets stand in files and in the environment"
+)]
 pub mod delivery;
 #[cfg(feature = "server")]
 pub mod pki;

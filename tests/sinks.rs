@@ -90,6 +90,9 @@ fn what_is_no_variable_and_no_file_is_refused_and_not_repeated() {
         "env: 0t0ken",
         "file: https://a.example.com/t0ken",
         "file: ''",
+        "file: /var/run/secrets/kubernetes.io/serviceaccount/t0ken",
+        "file: /run/secrets//kubernetes.io/./serviceaccount/t0ken",
+        "file: /etc/../run/secrets/kubernetes.io/serviceaccount/t0ken",
     ] {
         let text = policy_with(&format!("type: slack, url: {{ {place} }}"));
         let file = "policy.yaml".to_owned();

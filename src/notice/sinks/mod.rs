@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 pub use common::Common;
 pub use header::HeaderName;
 pub(crate) use header::is_header_name;
-pub use value::{Url, Value};
+pub use value::{Url, Value, is_of_the_service_account};
 
 use crate::notice::grouping::Grouping;
 use crate::notice::markup::{Markup, PLAIN};

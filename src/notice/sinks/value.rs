@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::{Component, Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -89,6 +90,26 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Value<T> {
     }
 }
 
+/// Where Kubernetes mounts the token of a Pod's ServiceAccount; /var/run is mostly a link to /run.
+///
+/// Source: kubernetes.io, "Configure Service Accounts for Pods".
+const SERVICE_ACCOUNT: [&str; 2] = ["/var/run/secrets/kubernetes.io", "/run/secrets/kubernetes.io"];
+
+/// True for the files of the Pod's ServiceAccount: whoever may write a policy could have them sent anywhere. It goes by the
+/// path alone, so that whoever reads a file asks again without its links.
+pub fn is_of_the_service_account(path: &Path) -> bool {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    SERVICE_ACCOUNT.iter().any(|directory| plain.starts_with(directory))
+}
+
 /// Where a value stands that is not in the policy.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -127,6 +148,14 @@ impl<'de> Deserialize<'de> for Variable {
 impl<'de> Deserialize<'de> for FilePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let path = String::deserialize(deserializer)?;
+        if is_of_the_service_account(Path::new(&path)) {
+            return Err(Problem::new(
+                "bad-place",
+                "this file is of label-router's ServiceAccount, and its token goes to no sink",
+                "name a file of the sink's own, such as /etc/label-router/secrets/slack-url",
+            )
+            .into_error());
+        }
         if !path.is_empty() && !path.contains("://") {
             return Ok(Self(path));
         }
