@@ -3,6 +3,8 @@
 //! What a template prints is escaped for the sink's markup, unless it comes from `bold`, `code` or `link`, which write that
 //! markup. A title and a URL have none.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write};
 use std::ops::Range;
 
 use minijinja::value::Serde;
@@ -27,8 +29,15 @@ const PRELUDE: &str =
 const DEFAULT_TITLE: &str = "{{ title(digests, tallies, cluster) }}";
 const DEFAULT_BODY: &str = "{{ body(digests) }}";
 
-/// Steps that a template may take: a loop over a million ends here, and not with the memory.
-const FUEL: u64 = 1_000_000;
+/// What a sink's own template may take, in steps of minijinja, which counts 64 bytes of each text that is made as one more: a
+/// loop over a million ends here, and so does `"x" * 100000000` before it is made. It is enough for 50 digests of 50 lines.
+///
+/// What is not counted, until it is printed, is a text that a list holds many times over: whoever writes a template is trusted
+/// as far as whoever writes a policy.
+const FUEL: u64 = 600_000;
+
+/// Lists and maps are printed up to this, in bytes. A text can be longer: it was counted when it was made.
+const LONGEST_PRINTED: usize = 256 * 1024;
 
 /// The templates of one sink, compiled.
 #[derive(Debug)]
@@ -98,6 +107,7 @@ impl Templates {
             } else {
                 &mut templates.plain
             };
+            env.set_fuel(Some(FUEL));
             let added = env.add_template_owned(name.clone(), format!("{PRELUDE}{source}"));
             let tried = added.and_then(|()| {
                 samples::digests().iter().try_for_each(|digest| {
@@ -135,6 +145,9 @@ impl Templates {
             let rendered = env.get_template(name).and_then(|template| template.render(&context));
             rendered.unwrap_or_else(|error| {
                 problem = Some(format!("the template for the {name}: {}", words_of(&error)));
+                // Ours ends, however much there is to tell.
+                let mut env = env.clone();
+                env.set_fuel(None);
                 env.render_str(&format!("{PRELUDE}{default}"), &context)
                     .unwrap_or_default()
             })
@@ -211,7 +224,7 @@ fn words_of(error: &Error) -> String {
         source = cause.source();
     }
     if error.kind() == ErrorKind::OutOfFuel {
-        said.push_str(": it loops too long");
+        said.push_str(": it loops too long, or makes too long a text");
     }
     said
 }
@@ -251,29 +264,22 @@ fn environment(markup: &'static Markup, words: &'static str) -> Environment<'sta
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_debug(true);
-    env.set_fuel(Some(FUEL));
     // Not None: what a macro makes is then taken for escaped.
     env.set_auto_escape_callback(|_| AutoEscape::Custom("markup".into()));
     env.set_formatter(move |out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value| {
         if value.is_undefined() {
             return Err(Error::from(ErrorKind::UndefinedError));
         }
-        let text = text_of(value);
-        let written = if value.is_safe() { text } else { (markup.escape)(&text) };
-        out.write_str(&written).map_err(Error::from)
+        out.write_str(&escaped(value, markup)?).map_err(Error::from)
     });
-    let escaped = move |value: &Value| {
-        let text = text_of(value);
-        if value.is_safe() { text } else { (markup.escape)(&text) }
-    };
     env.add_function("bold", move |text: Value| {
-        Value::from_safe_string((markup.bold)(&escaped(&text)))
+        Ok::<_, Error>(Value::from_safe_string((markup.bold)(&escaped(&text, markup)?)))
     });
     env.add_function("code", move |text: Value| {
-        Value::from_safe_string((markup.code)(&text_of(&text)))
+        Ok::<_, Error>(Value::from_safe_string((markup.code)(&text_of(&text)?)))
     });
     env.add_function("link", move |text: Value, url: String| {
-        Value::from_safe_string((markup.link)(&escaped(&text), &url))
+        Ok::<_, Error>(Value::from_safe_string((markup.link)(&escaped(&text, markup)?, &url)))
     });
     env.add_global("bullet", Value::from_safe_string(markup.bullet.to_owned()));
     // The tests render each of them, in both languages.
@@ -283,10 +289,130 @@ fn environment(markup: &'static Markup, words: &'static str) -> Environment<'sta
     env
 }
 
-fn text_of(value: &Value) -> String {
-    if value.is_none() {
-        String::new()
+fn escaped<'v>(value: &'v Value, markup: &Markup) -> Result<Cow<'v, str>, Error> {
+    let text = text_of(value)?;
+    Ok(if value.is_safe() {
+        text
     } else {
-        value.to_string()
+        (markup.escape)(&text).into()
+    })
+}
+
+fn text_of(value: &Value) -> Result<Cow<'_, str>, Error> {
+    if value.is_none() {
+        return Ok("".into());
+    }
+    if let Some(text) = value.as_str() {
+        return Ok(text.into());
+    }
+    let mut printed = Printed(String::new());
+    write!(printed, "{value}")
+        .map_err(|_| Error::new(ErrorKind::InvalidOperation, "a list or map is too long to be printed"))?;
+    Ok(printed.0.into())
+}
+
+/// A text that grows to `LONGEST_PRINTED` and not beyond.
+struct Printed(String);
+
+impl fmt::Write for Printed {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > LONGEST_PRINTED {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn common(body: &str) -> Common {
+        serde_json::from_value(serde_json::json!({ "body": body })).unwrap()
+    }
+
+    /// What is wrong with a body, and how it would be written otherwise.
+    fn tried(body: &str) -> Result<Templates, String> {
+        Templates::new(&common(body), &PLAIN).map_err(|bad| bad[0].problem.message.clone())
+    }
+
+    #[test]
+    fn a_template_that_would_fill_the_memory_is_refused() {
+        for body in [
+            "{{ 'x' * 100000000 }}",
+            "{% set x = 'x' * 20000000 %}{{ x }}{{ x }}",
+            &format!(
+                "{{% set x = 'xxxxxxxx' %}}{}{{{{ x }}}}",
+                "{% set x = x ~ x %}".repeat(27)
+            ),
+            "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+        ] {
+            let why = tried(body).unwrap_err();
+            assert!(
+                why.ends_with("it loops too long, or makes too long a text"),
+                "{body}: {why}"
+            );
+        }
+        // Each a few bytes for the engine, and gigabytes when they are printed.
+        for print in ["{{ l }}", "{{ bold(l) }}", "{{ code(l) }}", "{{ link(l, 'a') }}"] {
+            let body = format!("{{% set x = 'x' * 100000 %}}{{% set l = [x] * 10000 %}}{print}");
+            let why = tried(&body).unwrap_err();
+            assert!(
+                why.ends_with("a list or map is too long to be printed"),
+                "{print}: {why}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_most_that_is_told_at_once_is_written() {
+        let mut digest = samples::digests().swap_remove(4);
+        let mut line = digest.lines[0].clone();
+        line.message = "m".repeat(500);
+        line.pods = (0..10)
+            .map(|pod| format!("a-workload-with-a-long-name-{pod}"))
+            .collect();
+        digest.lines = vec![line; 50];
+        let digests = vec![digest; 50];
+        for body in [None, Some("{{ body(digests) }}")] {
+            let common = Common {
+                body: body.map(str::to_owned),
+                ..common("")
+            };
+            let (written, problem) = Templates::new(&common, &PLAIN).unwrap().write(&digests, None);
+            assert_eq!(problem, None);
+            assert!(written.body.len() > 2500 * 800, "{}", written.body.len());
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_for_a_template_is_written_by_the_default_one() {
+        let mut digest = samples::digests().swap_remove(4);
+        digest.lines[0].message = "m".repeat(200_000);
+        digest.lines = vec![digest.lines[0].clone(); 50];
+        let templates = tried("{% for _ in range(10) %}{{ body(digests) }}{% endfor %}").unwrap();
+        let (written, problem) = templates.write(&[digest], None);
+        assert!(problem.unwrap().contains("makes too long a text"));
+        assert!(written.body.len() > 10_000_000, "{}", written.body.len());
+    }
+
+    #[test]
+    fn the_subject_of_the_policy_is_the_policy() {
+        for (language, policy, workload) in [
+            (Language::En, "the policy", "StatefulSet prod/web"),
+            (Language::Zh, "策略", "StatefulSet prod/web"),
+        ] {
+            let common = Common {
+                language,
+                ..common("{{ subject(digests[0]) }}")
+            };
+            let templates = Templates::new(&common, &PLAIN).unwrap();
+            for digest in samples::digests() {
+                let wanted = if digest.is_policy { policy } else { workload };
+                let (written, problem) = templates.write(&[digest], None);
+                assert_eq!((written.body.as_str(), problem), (wanted, None));
+            }
+        }
     }
 }
