@@ -121,10 +121,13 @@ fn alerts(message: &Message, now: SystemTime) -> Vec<serde_json::Value> {
         let are_one = message.digests.len() == 1 && same.len() == 1;
         for (labels, lines) in same {
             let going: Vec<&Line> = lines.iter().copied().filter(|line| !line.resolved).collect();
+            let has_ended = going.len() < lines.len() && digest.still == 0;
             let ends = match going.first().map(|line| line.outcome) {
                 // Another Pod of the same workload is rejected still.
                 None if digest.still > 0 => now + digest.lasts,
                 None => now,
+                // It began and ended while the group waited: nothing tells its end later.
+                Some(kind) if kind.lasts() && has_ended => now,
                 Some(Kind::Policy) => now + POLICY,
                 Some(kind) if kind.lasts() => now + digest.lasts,
                 Some(_) => now + PASSING,

@@ -43,6 +43,23 @@ fn an_alert_goes_on_while_one_of_its_lines_does() {
 }
 
 #[test]
+fn an_alert_ends_that_began_and_ended_in_one_digest() {
+    for mut message in [sample::rejected(&PLAIN), sample::policy(&PLAIN)] {
+        let digest = &mut message.digests[0];
+        let mut end = digest.lines[0].clone();
+        end.resolved = true;
+        digest.lines.push(end);
+        digest.still = 0;
+        let sent = json(&sink(), &message);
+        assert_eq!(sent.as_array().unwrap().len(), 1);
+        assert_eq!(sent[0]["endsAt"], rfc3339(sample::now()));
+        // Another Pod is rejected still, or the same one again.
+        message.digests[0].still = 1;
+        assert_ne!(json(&sink(), &message)[0]["endsAt"], rfc3339(sample::now()));
+    }
+}
+
+#[test]
 fn an_alert_goes_on_while_another_pod_is_rejected() {
     let mut message = sample::resolved(&PLAIN);
     message.digests[0].still = 1;
