@@ -443,3 +443,55 @@ fn the_proxy_of_the_environment_is_used() {
     notify_test("example.invalid").code(1);
     assert_eq!(proxy.received().len(), 1);
 }
+
+#[test]
+fn whoever_receives_a_test_can_tell() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("policy.yaml");
+    // What each of two runs sends.
+    let sent = |kind: &str, more: &str| -> Vec<Received> {
+        let server = runtime.block_on(SinkDouble::start(|_| Reply::status(200)));
+        let sink = format!("type: {kind}, url: \"{}\"{more}", server.url("/x"));
+        std::fs::write(&policy, policy_with(&sink)).unwrap();
+        for _ in 0..2 {
+            let mut command = assert_cmd::Command::cargo_bin("label-router").unwrap();
+            command.args(["notify-test", "ops", "--kind", "rejected", "--policy"]);
+            command.arg(&policy).assert().success();
+        }
+        server.received()
+    };
+
+    let events = sent("webhook", "");
+    let [first, second] = [events[0].json(), events[1].json()];
+    assert_eq!(first["data"]["test"], true);
+    assert!(first["data"]["title"].as_str().unwrap().starts_with("Test: "));
+    assert!(
+        first["data"]["body"]
+            .as_str()
+            .unwrap()
+            .starts_with("This is a test.\n- ")
+    );
+    assert_ne!(first["id"], second["id"]);
+
+    let plain = ", payload: body, contentType: text/plain, body: \"see {{ subject(digests[0]) }}\"";
+    assert_eq!(
+        sent("webhook", plain)[0].text(),
+        "This is a test.\nsee StatefulSet prod/web"
+    );
+    let chinese = format!("{plain}, language: zh");
+    assert!(
+        sent("webhook", &chinese)[0]
+            .text()
+            .starts_with("这是一条测试消息。\nsee ")
+    );
+    let json = ", payload: body, body: '{\"on\": {{ subject(digests[0]) | tojson }}}'";
+    assert_eq!(sent("webhook", json)[0].text(), "{\"on\": \"StatefulSet prod/web\"}");
+
+    let alert = sent("alertmanager", "")[0].json();
+    assert_eq!(alert[0]["labels"]["test"], "true");
+}

@@ -3,11 +3,12 @@
 use std::env;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{anyhow, bail};
 use clap::Args;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::Exit;
@@ -26,7 +27,7 @@ use crate::serve::settings::Settings;
 
 /// Send one message of each kind to a sink, and say what came back
 ///
-/// Messages say that they are a test. Settings of the server, such as LABEL_ROUTER_SINKS_CA_FILE, are read from the
+/// Messages say that they are a test, except for a body that a template writes as JSON. Settings of the server, such as LABEL_ROUTER_SINKS_CA_FILE, are read from the
 /// environment. Exits with 0 where all arrived, with 1 where some did not, and with 2 where none could be sent.
 #[derive(Debug, Args)]
 pub(super) struct NotifyTest {
@@ -68,6 +69,9 @@ struct Tried {
     result: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// Why a template of the sink's own was not used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 impl NotifyTest {
@@ -132,16 +136,16 @@ impl NotifyTest {
                 // All of them are fewer than what any vendor takes in a minute, but not in a second.
                 tokio::time::sleep(pause.min(Duration::from_secs(1))).await;
             }
-            let mut message = message(sink, settings, kind, digest);
-            message.title = match sink.common.language {
-                Language::En => format!("Test: {}", message.title),
-                Language::Zh => format!("测试：{}", message.title),
-            };
+            let (mut message, problem) = message(sink, settings, kind, digest);
+            mark(&mut message, sink);
             let (result, why) = in_words(delivery.try_once(sink, &message).await);
             if self.output == Output::Text {
                 let why = why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
                 // Whoever reads may have seen enough.
                 let _ = writeln!(io::stdout(), "{kind}: {result}{why}");
+                if let Some(problem) = &problem {
+                    let _ = writeln!(io::stdout(), "{}", default_used(problem));
+                }
             }
             tried.push(Tried {
                 kind,
@@ -150,6 +154,7 @@ impl NotifyTest {
                 request: None,
                 result: Some(result),
                 why,
+                problem,
             });
         }
         Ok(tried)
@@ -168,21 +173,48 @@ fn find(policy: &Policy, name: &str) -> anyhow::Result<SinkSpec> {
     })
 }
 
-fn message(sink: &SinkSpec, settings: &Settings, kind: &str, digest: Digest) -> Message {
+/// A message, and why a template of the sink's own was not used for it.
+fn message(sink: &SinkSpec, settings: &Settings, kind: &str, digest: Digest) -> (Message, Option<String>) {
     let templates = Templates::new(&sink.common, sink.settings.markup());
     let digests = vec![digest];
-    let written = match templates {
-        Ok(templates) => templates.write(&digests, settings.cluster.as_deref()).0,
+    let (written, problem) = match templates {
+        Ok(templates) => templates.write(&digests, settings.cluster.as_deref()),
         // The policy was checked.
-        Err(_) => Written::default(),
+        Err(bad) => (
+            Written::default(),
+            bad.first().map(|template| template.problem.message.clone()),
+        ),
     };
     let id = format!("test-{}", kind.replace(' ', "-"));
-    Message::new(written, digests, settings.cluster.clone(), id)
+    (Message::new(written, digests, settings.cluster.clone(), id), problem)
+}
+
+fn default_used(problem: &str) -> String {
+    format!("the default template is used in place of the sink's own: {problem}")
+}
+
+/// Says in a message that it is a test, for people and for machines.
+fn mark(message: &mut Message, sink: &SinkSpec) {
+    let (title, line) = match sink.common.language {
+        Language::En => ("Test: ", "This is a test."),
+        Language::Zh => ("测试：", "这是一条测试消息。"),
+    };
+    message.title.insert_str(0, title);
+    // Not every sink sends the title. A line more in what a template writes for a machine would be no JSON any more.
+    if serde_json::from_str::<IgnoredAny>(&message.body).is_err() {
+        let markup = sink.settings.markup();
+        let line = (markup.bold)(&(markup.escape)(line));
+        message.body = format!("{line}\n{}", message.body);
+    }
+    message.is_test = true;
+    // A receiver that takes the same message but once takes the next run's, too.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    message.id = format!("{}-{}", message.id, now.unwrap_or_default().as_millis());
 }
 
 fn printed(sink: &SinkSpec, settings: &Settings, (kind, digest): (&'static str, Digest)) -> Tried {
     let now = digest.since;
-    let message = message(sink, settings, kind, digest);
+    let (message, problem) = message(sink, settings, kind, digest);
     let request = sink.settings.http().map(|http| {
         // What is printed holds no secret, and needs none.
         let credentials = Credentials {
@@ -199,6 +231,7 @@ fn printed(sink: &SinkSpec, settings: &Settings, (kind, digest): (&'static str, 
         request,
         result: None,
         why: None,
+        problem,
     }
 }
 
@@ -208,8 +241,10 @@ fn shown(tried: &Tried, paint: Paint) -> String {
         Some(request) => format!("{}\n", paint.faint(&format!("{request:#}"))),
         None => String::new(),
     };
+    let problem = tried.problem.as_deref().map(|problem| default_used(problem) + "\n");
     format!(
-        "{}\n{}\n{}\n{request}\n",
+        "{}{}\n{}\n{}\n{request}\n",
+        problem.unwrap_or_default(),
         paint.faint(&format!("--- {}", tried.kind)),
         paint.strong(&tried.title),
         tried.body

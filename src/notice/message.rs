@@ -28,6 +28,8 @@ pub struct Message {
     pub cluster: Option<String>,
     /// Tells this message from every other, in all replicas; the same for each attempt.
     pub id: String,
+    /// True where nothing of it happened: somebody tries a sink.
+    pub is_test: bool,
 }
 
 impl Message {
@@ -42,6 +44,7 @@ impl Message {
             digests,
             cluster,
             id,
+            is_test: false,
         }
     }
 }

@@ -127,6 +127,9 @@ fn event(message: &Message, now: SystemTime) -> serde_json::Value {
             "digests": message.digests,
         },
     });
+    if message.is_test {
+        event["data"]["test"] = true.into();
+    }
     // An event about several workloads has no subject of its own.
     if let [digest] = message.digests.as_slice() {
         let owner = digest.owner.as_ref();

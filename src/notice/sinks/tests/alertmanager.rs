@@ -60,6 +60,17 @@ fn an_alert_ends_that_began_and_ended_in_one_digest() {
 }
 
 #[test]
+fn what_a_test_fires_is_told_from_others_and_ends_soon() {
+    for mut message in [sample::rejected(&PLAIN), sample::policy(&PLAIN)] {
+        assert_eq!(json(&sink(), &message)[0]["labels"]["test"], serde_json::Value::Null);
+        message.is_test = true;
+        let sent = json(&sink(), &message);
+        assert_eq!(sent[0]["labels"]["test"], "true");
+        assert_eq!(sent[0]["endsAt"], rfc3339(sample::now() + PASSING));
+    }
+}
+
+#[test]
 fn an_alert_goes_on_while_another_pod_is_rejected() {
     let mut message = sample::resolved(&PLAIN);
     message.digests[0].still = 1;

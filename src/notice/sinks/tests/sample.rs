@@ -89,6 +89,7 @@ fn message(markup: &Markup, title: &str, digests: Vec<Digest>) -> Message {
         digests,
         cluster: Some("eu 1".to_owned()),
         id: "b3f2-1".to_owned(),
+        is_test: false,
     }
 }
 
