@@ -189,7 +189,7 @@ impl Delivery {
 
     /// Tells the sinks that are told of it that the policy that lies there cannot be served.
     pub fn policy_refused(&self, why: &str, generation: &str) {
-        let notice = Arc::new(Notice::policy_refused(why.to_owned(), generation, SystemTime::now()));
+        let notice = Arc::new(Notice::policy_refused(why, generation, SystemTime::now()));
         self.about_policy(|outlet| outlet.policy_refused(Arc::clone(&notice)));
     }
 

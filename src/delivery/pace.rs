@@ -27,7 +27,7 @@ impl Clock for RuntimeClock {
 /// Lets as many messages through as this replica's share allows.
 #[derive(Debug)]
 pub(super) struct Limiter {
-    limiter: RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpMiddleware<Duration>>,
+    bucket: RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpMiddleware<Duration>>,
     clock: RuntimeClock,
     /// Until when the vendor takes nothing: it bars the robot, whichever sink of ours sends to it.
     barred: Mutex<Option<Instant>>,
@@ -37,7 +37,7 @@ impl Limiter {
     pub(super) fn new(pace: Pace, replicas: NonZeroU32) -> Self {
         let clock = RuntimeClock(Instant::now());
         Self {
-            limiter: RateLimiter::direct_with_clock(quota(pace, replicas), clock.clone()),
+            bucket: RateLimiter::direct_with_clock(quota(pace, replicas), clock.clone()),
             clock,
             barred: Mutex::default(),
         }
@@ -62,7 +62,7 @@ impl Limiter {
         let wait = |not_until: governor::NotUntil<Duration>| {
             not_until.wait_time_from(self.clock.now()) + Duration::from_millis(1)
         };
-        self.limiter.check().map_err(wait)
+        self.bucket.check().map_err(wait)
     }
 
     /// Waits for a place.

@@ -942,11 +942,7 @@ mod tests {
     #[test]
     fn a_policy_stays_refused_until_one_is_served() {
         let mut digests = digests();
-        let refused = Arc::new(Notice::policy_refused(
-            "line 3".to_owned(),
-            "abc",
-            SystemTime::UNIX_EPOCH,
-        ));
+        let refused = Arc::new(Notice::policy_refused("line 3", "abc", SystemTime::UNIX_EPOCH));
         digests.add(&refused, Duration::ZERO);
         assert!(take_one(&mut digests, 10 * SECOND).is_policy);
         assert!(digests.take(Duration::from_hours(1000), usize::MAX).is_empty());

@@ -115,7 +115,7 @@ impl Notice {
     }
 
     /// The policy that lies there cannot be served.
-    pub fn policy_refused(message: String, generation: &str, at: SystemTime) -> Self {
+    pub fn policy_refused(message: &str, generation: &str, at: SystemTime) -> Self {
         Self {
             kind: Kind::Policy,
             severity: Severity::Critical,
@@ -125,7 +125,7 @@ impl Notice {
             rule: None,
             route: None,
             place: String::new(),
-            message: clipped(&message, LONGEST_MESSAGE),
+            message: clipped(message, LONGEST_MESSAGE),
             generation: generation.to_owned(),
             at,
         }

@@ -46,7 +46,7 @@ pub fn named() -> Vec<(&'static str, Digest)> {
         ..pod(Kind::Rejected, Severity::Critical, 1)
     };
     let refused = Notice::policy_refused(
-        "policy.yaml:12:17: unknown-value: \"evn\" is no condition; did you mean even? (and 2 more)".to_owned(),
+        "policy.yaml:12:17: unknown-value: \"evn\" is no condition; did you mean even? (and 2 more)",
         "3f9a1c0b7d42",
         at(),
     );

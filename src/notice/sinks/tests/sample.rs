@@ -137,7 +137,7 @@ pub(super) fn resolved(markup: &Markup) -> Message {
 
 /// The policy cannot be served.
 pub(super) fn policy(markup: &Markup) -> Message {
-    let notice = Notice::policy_refused("policy.yaml:3: no".to_owned(), "1a2b3c", now());
+    let notice = Notice::policy_refused("policy.yaml:3: no", "1a2b3c", now());
     message(markup, "the policy cannot be served", digests(&[notice], false))
 }
 
