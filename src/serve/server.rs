@@ -149,13 +149,21 @@ impl Server {
             };
             Err(anyhow!("the listener for {which} ended by itself: {why}"))
         };
-        tokio::select! {
-            () = stop => {}
-            result = &mut self.listener => return ended("the API server", result),
-            result = &mut self.ops_listener => return ended("health and metrics", result),
+        let ended = tokio::select! {
+            () = stop => None,
+            result = &mut self.listener => Some(ended("the API server", result)),
+            result = &mut self.ops_listener => Some(ended("health and metrics", result)),
+        };
+        match ended {
+            None => {
+                self.shut_down().await;
+                Ok(())
+            }
+            Some(error) => {
+                self.app.delivery.flush(self.app.settings.shutdown.flush).await;
+                error
+            }
         }
-        self.shut_down().await;
-        Ok(())
     }
 
     /// Stops: not ready at once, no new connections after the delay, the end when running requests are done or the drain
