@@ -26,7 +26,7 @@ use axum::http::Request as HttpRequest;
 use label_router::admission;
 use label_router::engine::node::Node;
 use label_router::engine::{self, NoTrace, Request};
-use label_router::notice::digest::{Added, Digests};
+use label_router::notice::groups::{Added, Groups};
 use label_router::notice::template::Templates;
 use label_router::notice::{Interval, Kind, Notice, Owner, Severity};
 use label_router::policy::{self, PolicyText};
@@ -204,9 +204,9 @@ fn a_rollout_is_told_as_the_page_says() {
     let text = read(&file);
     let sink = policy::load(&[PolicyText { file, text }]).unwrap().sinks.remove(0);
     let templates = Templates::new(&sink.common, sink.settings.markup()).unwrap();
-    let mut digests = Digests::new(sink.grouping());
+    let mut digests = Groups::new(sink.grouping());
     let mut told = String::new();
-    let mut tell = |digests: &mut Digests, until: Duration| {
+    let mut tell = |digests: &mut Groups, until: Duration| {
         while let Some(due) = digests.next().filter(|due| *due <= until) {
             for digest in digests.take(due, usize::MAX) {
                 let title = templates.write(&[digest], None).0.title;

@@ -31,7 +31,7 @@ pub use settings::DeliverySettings;
 use worker::Worker;
 
 use crate::notice::Notice;
-use crate::notice::digest::Digests;
+use crate::notice::groups::Groups;
 use crate::notice::message::{Message, Verdict};
 use crate::notice::sinks::{Settings, SinkSpec, Url, Value};
 use crate::notice::template::Templates;
@@ -159,7 +159,7 @@ impl Delivery {
             metrics,
             shared,
             stop: self.stop.subscribe(),
-            digests: Digests::new(sink.grouping()),
+            groups: Groups::new(sink.grouping()),
             ready: VecDeque::new(),
             start: Instant::now(),
             blocked: None,

@@ -16,7 +16,8 @@ use super::metrics::{Dropped, SinkMetrics};
 use super::outlet::{Item, Shared};
 use super::pace::Limiter;
 use crate::notice::Notice;
-use crate::notice::digest::{Added, Digest, Digests};
+use crate::notice::digest::Digest;
+use crate::notice::groups::{Added, Groups};
 use crate::notice::message::{Message, Verdict};
 use crate::notice::sinks::SinkSpec;
 use crate::notice::template::{Templates, Written};
@@ -54,7 +55,7 @@ pub(super) struct Worker {
     pub(super) metrics: SinkMetrics,
     pub(super) shared: Arc<Shared>,
     pub(super) stop: Stop,
-    pub(super) digests: Digests,
+    pub(super) groups: Groups,
     /// What is due and has not fit into a message.
     pub(super) ready: VecDeque<Digest>,
     pub(super) start: Instant,
@@ -86,7 +87,7 @@ impl Worker {
             self.hear_of_the_policy();
             self.send_next(closed);
             self.show();
-            if closed && self.sending.is_none() && self.ready.is_empty() && self.digests.waiting() == 0 {
+            if closed && self.sending.is_none() && self.ready.is_empty() && self.groups.waiting() == 0 {
                 return;
             }
             let wake = self.wake(closed);
@@ -138,13 +139,13 @@ impl Worker {
                     }
                 }
             },
-            Item::End(notice) => self.digests.end(&notice, now),
+            Item::End(notice) => self.groups.end(&notice, now),
         }
     }
 
     fn add(&mut self, notice: &Arc<Notice>, now: Duration) -> Added {
         self.shared.queued.fetch_sub(1, Ordering::Relaxed);
-        self.digests.add(notice, now)
+        self.groups.add(notice, now)
     }
 
     /// What was wrong with the policy may be mended. Whatever was said of it before is in the queue.
@@ -154,7 +155,7 @@ impl Worker {
         }
         let served = self.shared.served.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(served) = served {
-            self.digests.end_policy(&served.generation, served.at, self.now());
+            self.groups.end_policy(&served.generation, served.at, self.now());
         }
     }
 
@@ -166,10 +167,10 @@ impl Worker {
         self.blocked = None;
         let now = self.now();
         if ends {
-            self.ready.extend(self.digests.flush(now));
+            self.ready.extend(self.groups.flush(now));
         } else {
             let room = MOST_IN_ONE.saturating_sub(self.ready.len());
-            self.ready.extend(self.digests.take(now, room));
+            self.ready.extend(self.groups.take(now, room));
         }
         if self.ready.is_empty() {
             return;
@@ -243,7 +244,7 @@ impl Worker {
             }
             Err((reason, why)) => {
                 for digest in &message.digests {
-                    self.digests.failed(digest);
+                    self.groups.failed(digest);
                 }
                 self.lose(reason, notices, &message.title, &why);
             }
@@ -274,12 +275,12 @@ impl Worker {
     /// How many notices are neither told nor dropped.
     fn waiting(&self) -> usize {
         let ready: usize = self.ready.iter().map(|digest| digest.notices).sum();
-        self.shared.queued.load(Ordering::Relaxed) + ready + self.on_the_way + self.digests.waiting()
+        self.shared.queued.load(Ordering::Relaxed) + ready + self.on_the_way + self.groups.waiting()
     }
 
     /// Tells the metrics what waits, and those who decide what lasts.
     fn show(&mut self) {
-        self.shared.lasting.store(self.digests.lasting(), Ordering::Relaxed);
+        self.shared.lasting.store(self.groups.lasting(), Ordering::Relaxed);
         let waiting = i64::try_from(self.waiting()).unwrap_or(i64::MAX);
         self.metrics.waiting.inc_by(waiting - self.shown);
         self.shown = waiting;
@@ -291,7 +292,7 @@ impl Worker {
             return None;
         }
         let due = if self.ready.is_empty() && !ends {
-            Some(self.start + self.digests.next()?)
+            Some(self.start + self.groups.next()?)
         } else {
             Some(Instant::now())
         };

@@ -3,6 +3,7 @@
 
 pub mod digest;
 pub mod grouping;
+pub mod groups;
 mod interval;
 mod language;
 pub mod markup;

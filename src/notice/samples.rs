@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::digest::{Digest, Digests};
+use super::digest::Digest;
 use super::grouping::{By, Grouping};
+use super::groups::Groups;
 use super::notice::{Kind, Notice, Owner};
 use super::severity::Severity;
 
@@ -92,8 +93,8 @@ fn pod(kind: Kind, severity: Severity, ordinal: usize) -> Notice {
     }
 }
 
-fn groups() -> Digests {
-    Digests::new(Grouping {
+fn groups() -> Groups {
+    Groups::new(Grouping {
         by: vec![By::Owner, By::Outcome],
         wait: Duration::ZERO,
         interval: Duration::ZERO,
@@ -103,35 +104,35 @@ fn groups() -> Digests {
 }
 
 fn told(notices: &[Notice]) -> Digest {
-    let mut digests = groups();
+    let mut groups = groups();
     for notice in notices {
-        digests.add(&Arc::new(notice.clone()), Duration::ZERO);
+        groups.add(&Arc::new(notice.clone()), Duration::ZERO);
     }
-    digests.flush(Duration::ZERO).swap_remove(0)
+    groups.flush(Duration::ZERO).swap_remove(0)
 }
 
 fn ended(notice: &Notice) -> Digest {
-    let mut digests = groups();
-    digests.add(&Arc::new(notice.clone()), Duration::ZERO);
-    digests.flush(Duration::ZERO);
+    let mut groups = groups();
+    groups.add(&Arc::new(notice.clone()), Duration::ZERO);
+    groups.flush(Duration::ZERO);
     if notice.kind == Kind::Policy {
-        digests.end_policy(SERVED, at(), Duration::ZERO);
+        groups.end_policy(SERVED, at(), Duration::ZERO);
     } else {
         let there = Notice {
             generation: SERVED.to_owned(),
             ..notice.clone()
         };
-        digests.end(&there, Duration::ZERO);
+        groups.end(&there, Duration::ZERO);
     }
-    digests.flush(Duration::ZERO).swap_remove(0)
+    groups.flush(Duration::ZERO).swap_remove(0)
 }
 
 fn expired(notice: &Notice) -> Digest {
-    let mut digests = groups();
-    digests.add(&Arc::new(notice.clone()), Duration::ZERO);
-    digests.flush(Duration::ZERO);
+    let mut groups = groups();
+    groups.add(&Arc::new(notice.clone()), Duration::ZERO);
+    groups.flush(Duration::ZERO);
     let later = Duration::from_hours(1);
-    digests.take(later, 1).swap_remove(0)
+    groups.take(later, 1).swap_remove(0)
 }
 
 #[cfg(test)]

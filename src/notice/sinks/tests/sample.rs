@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::notice::digest::{Digest, Digests};
+use crate::notice::digest::Digest;
 use crate::notice::grouping::{By, Grouping};
+use crate::notice::groups::Groups;
 use crate::notice::markup::Markup;
 use crate::notice::message::{Credentials, HttpRequest, Message, Reply, Verdict};
 use crate::notice::notice::{Kind, Notice, Owner};
@@ -55,18 +56,18 @@ fn grouping() -> Grouping {
 
 /// What is told of some notices, which are one group.
 pub(super) fn digests(notices: &[Notice], are_over: bool) -> Vec<Digest> {
-    let mut digests = Digests::new(grouping());
+    let mut groups = Groups::new(grouping());
     for notice in notices {
-        digests.add(&Arc::new(notice.clone()), Duration::ZERO);
+        groups.add(&Arc::new(notice.clone()), Duration::ZERO);
     }
     if are_over {
-        digests.flush(Duration::ZERO);
+        groups.flush(Duration::ZERO);
         for notice in notices {
-            digests.end(notice, Duration::from_secs(10));
+            groups.end(notice, Duration::from_secs(10));
         }
-        digests.end_policy("8c2e4d6f0a1b", SystemTime::UNIX_EPOCH, Duration::from_secs(10));
+        groups.end_policy("8c2e4d6f0a1b", SystemTime::UNIX_EPOCH, Duration::from_secs(10));
     }
-    digests.flush(Duration::from_secs(10))
+    groups.flush(Duration::from_secs(10))
 }
 
 fn message(markup: &Markup, title: &str, digests: Vec<Digest>) -> Message {
