@@ -65,8 +65,8 @@ pub struct ObjectEvent<'e> {
     pub note: &'e str,
 }
 
-/// How long the same Event again is one more of a series. kube's recorder forgets it a little later.
-const SERIES: Duration = Duration::from_mins(5);
+/// How long the same Event again is one more of a series: as long as kube's recorder remembers it.
+const SERIES: Duration = Duration::from_mins(6);
 
 /// Puts Events on objects. The same one again is counted, not repeated.
 pub struct ObjectEvents {

@@ -1,7 +1,7 @@
 //! What a sink of type `event` tells, where `kubectl describe` shows it.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Cluster, Webhook, wait_for};
 use crate::pods::{parity_template, stateful_set};
@@ -20,7 +20,7 @@ rules:
       - { when: odd, nodeSelector: { \"${$.document.key}\": \"${$.document.odd}\" } }
     notify: { sinks: [owner] }
 sinks:
-  - { name: owner, type: event, groupWait: 1s, groupInterval: 1s }
+  - { name: owner, type: event, groupWait: 1s, groupInterval: 1s, repeatInterval: 1s }
 ";
 
 /// The first Event of a reason that `kubectl describe` shows, when it holds some words.
@@ -73,6 +73,7 @@ pub(crate) async fn events_tell_the_owner(cluster: &'static Cluster) {
     assert!(event.contains("Normal") && event.contains("label-router"), "{event}");
 
     set["metadata"]["name"] = json!("bare");
+    set["spec"]["replicas"] = json!(1);
     set["spec"]["template"]["metadata"]["annotations"] = json!({});
     cluster.create::<StatefulSet>(&namespace, set).await.unwrap();
     let event = described(
@@ -84,6 +85,19 @@ pub(crate) async fn events_tell_the_owner(cluster: &'static Cluster) {
     )
     .await;
     assert!(event.contains("Warning"), "{event}");
+
+    // The controller tries again and again: that is one Event, counted.
+    wait_for("the Event to be counted", async || {
+        let events = cluster
+            .kubectl(&["-n", &namespace, "get", "events.events.k8s.io", "-o", "json"])
+            .success();
+        let events: Value = serde_json::from_str(&events).unwrap();
+        let mut found = events["items"].as_array().unwrap().iter();
+        let counted =
+            found.any(|event| event["reason"] == "PlacementRejected" && event["series"]["count"].as_u64() >= Some(2));
+        counted.then_some(()).ok_or_else(|| events.to_string())
+    })
+    .await;
 
     // Put right, it is told that nothing is rejected any more.
     let annotations = parity_template("told")["metadata"]["annotations"].clone();
