@@ -19,7 +19,7 @@ use crate::notice::digest::Digest;
 use crate::notice::message::{Credentials, Message, Verdict};
 use crate::notice::samples;
 use crate::notice::sinks::SinkSpec;
-use crate::notice::template::{Templates, Written};
+use crate::notice::template::Templates;
 use crate::notice::{Interval, Language};
 use crate::serve::Policy;
 use crate::serve::logging;
@@ -91,6 +91,10 @@ impl NotifyTest {
             Some(_) => sink.common.language = Language::En,
             None => {}
         }
+        let templates = Templates::new(&sink.common, sink.settings.markup()).map_err(|bad| {
+            let problems: Vec<String> = bad.into_iter().map(|bad| bad.problem.message).collect();
+            anyhow!("{}", problems.join("; "))
+        })?;
         let samples = samples::named();
         let wanted = samples
             .into_iter()
@@ -99,7 +103,7 @@ impl NotifyTest {
         if self.print {
             let tried: Vec<Tried> = wanted
                 .into_iter()
-                .map(|sample| printed(&sink, &settings, sample))
+                .map(|sample| printed(&sink, &templates, &settings, sample))
                 .collect();
             self.output.print(&tried, |color| {
                 tried.iter().map(|tried| shown(tried, Paint(color))).collect()
@@ -113,7 +117,7 @@ impl NotifyTest {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // A sink of type log writes there.
         logging::start(&settings.log);
-        let tried = runtime.block_on(self.send(&sink, &settings, wanted))?;
+        let tried = runtime.block_on(self.send(&sink, &templates, &settings, wanted))?;
         if self.output != Output::Text {
             self.output.print(&tried, |_| String::new())?;
         }
@@ -124,6 +128,7 @@ impl NotifyTest {
     async fn send(
         &self,
         sink: &SinkSpec,
+        templates: &Templates,
         settings: &Settings,
         samples: Vec<(&'static str, Digest)>,
     ) -> anyhow::Result<Vec<Tried>> {
@@ -136,7 +141,7 @@ impl NotifyTest {
                 // All of them are fewer than what any vendor takes in a minute, but not in a second.
                 tokio::time::sleep(pause.min(Duration::from_secs(1))).await;
             }
-            let (mut message, problem) = message(sink, settings, kind, digest);
+            let (mut message, problem) = message(templates, settings, kind, digest);
             mark(&mut message, sink);
             let (result, why) = in_words(delivery.try_once(sink, &message).await);
             if self.output == Output::Text {
@@ -174,17 +179,9 @@ fn find(policy: &Policy, name: &str) -> anyhow::Result<SinkSpec> {
 }
 
 /// A message, and why a template of the sink's own was not used for it.
-fn message(sink: &SinkSpec, settings: &Settings, kind: &str, digest: Digest) -> (Message, Option<String>) {
-    let templates = Templates::new(&sink.common, sink.settings.markup());
+fn message(templates: &Templates, settings: &Settings, kind: &str, digest: Digest) -> (Message, Option<String>) {
     let digests = vec![digest];
-    let (written, problem) = match templates {
-        Ok(templates) => templates.write(&digests, settings.cluster.as_deref()),
-        // The policy was checked.
-        Err(bad) => (
-            Written::default(),
-            bad.first().map(|template| template.problem.message.clone()),
-        ),
-    };
+    let (written, problem) = templates.write(&digests, settings.cluster.as_deref());
     let id = format!("test-{}", kind.replace(' ', "-"));
     (Message::new(written, digests, settings.cluster.clone(), id), problem)
 }
@@ -212,9 +209,14 @@ fn mark(message: &mut Message, sink: &SinkSpec) {
     message.id = format!("{}-{}", message.id, now.unwrap_or_default().as_millis());
 }
 
-fn printed(sink: &SinkSpec, settings: &Settings, (kind, digest): (&'static str, Digest)) -> Tried {
+fn printed(
+    sink: &SinkSpec,
+    templates: &Templates,
+    settings: &Settings,
+    (kind, digest): (&'static str, Digest),
+) -> Tried {
     let now = digest.since;
-    let (message, problem) = message(sink, settings, kind, digest);
+    let (message, problem) = message(templates, settings, kind, digest);
     let request = sink.settings.http().map(|http| {
         // What is printed holds no secret, and needs none.
         let credentials = Credentials {

@@ -24,8 +24,6 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// A client that has no cookies and no credentials of its own, follows no redirect, and goes by the proxies of the
 /// environment (`HTTPS_PROXY`, `NO_PROXY` …).
 pub(super) fn client(settings: &DeliverySettings) -> anyhow::Result<Client> {
-    // rustls takes no provider by itself where several are possible.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut own = Vec::new();
     if let Some(path) = &settings.ca_file {
         let file = || {
@@ -56,7 +54,7 @@ pub(super) fn client(settings: &DeliverySettings) -> anyhow::Result<Client> {
     builder().tls_certs_merge(own.clone()).build().or_else(|error| {
         // Where the system has no CA certificates at all, ours still count, and so does plain HTTP.
         tracing::warn!(
-            error = %chain(&error),
+            error = format!("{:#}", anyhow!(error)),
             "the system's CA certificates cannot be used, so that only those of sinks.caFile are trusted by sinks"
         );
         builder()
@@ -179,16 +177,6 @@ fn words(error: &reqwest::Error) -> String {
         source = cause.source();
     }
     last.map_or_else(|| what.to_owned(), |cause| format!("{what}: {cause}"))
-}
-
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// What did not come from the body, such as the cause of a broken connection.

@@ -172,12 +172,20 @@ impl Verdict {
 pub fn said(reply: &Reply<'_>) -> String {
     const LONGEST: usize = 200;
     let body: String = reply.shown.split_whitespace().collect::<Vec<_>>().join(" ");
-    let cut = &body[..body.floor_char_boundary(LONGEST)];
-    let dots = if cut.len() < body.len() { "…" } else { "" };
-    if cut.is_empty() {
+    if body.is_empty() {
         format!("HTTP {}", reply.status)
     } else {
-        format!("HTTP {}: {cut}{dots}", reply.status)
+        format!("HTTP {}: {}", reply.status, clipped(&body, LONGEST))
+    }
+}
+
+/// The start of a text, `most` bytes long at most, and dots where that is not all: what somebody sends must not fill the memory.
+pub(super) fn clipped(text: &str, most: usize) -> String {
+    let end = text.floor_char_boundary(most);
+    if end < text.len() {
+        format!("{}…", &text[..end])
+    } else {
+        text.to_owned()
     }
 }
 

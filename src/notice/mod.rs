@@ -14,7 +14,7 @@ mod notify;
 mod redact;
 pub mod samples;
 mod severity;
-mod sign;
+pub(crate) mod sign;
 pub mod sinks;
 mod telling;
 pub mod template;

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use super::message::clipped;
 use super::severity::Severity;
 use crate::engine::node::Node;
 use crate::engine::patch::PatchOperation;
@@ -70,16 +71,6 @@ const LONGEST_NAME: usize = 253;
 
 /// More of a message is not told.
 const LONGEST_MESSAGE: usize = 1024;
-
-/// The start of a text: what somebody sends must not fill the memory.
-fn clipped(text: &str, most: usize) -> String {
-    let end = text.floor_char_boundary(most);
-    if end < text.len() {
-        format!("{}…", &text[..end])
-    } else {
-        text.to_owned()
-    }
-}
 
 /// What happened to one Pod, or to the policy.
 #[derive(Clone, Debug, PartialEq)]

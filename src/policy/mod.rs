@@ -14,7 +14,6 @@ mod strict;
 mod text;
 
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -29,6 +28,7 @@ use crate::engine::problem::Problem;
 use crate::engine::rule::{self, Verdict};
 use crate::engine::suggest;
 use crate::notice::grouping::By;
+use crate::notice::sign::hex;
 use crate::notice::sinks::{Common, ForType, Settings, SinkSettings, SinkSpec};
 use crate::notice::template::{Field, Templates};
 use crate::notice::{Notify, Telling};
@@ -598,9 +598,5 @@ fn generation(units: &[Unit]) -> String {
         hash.update(unit.text.len().to_be_bytes());
         hash.update(unit.text.as_bytes());
     }
-    hash.finalize().iter().take(6).fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&hash.finalize()[..6])
 }

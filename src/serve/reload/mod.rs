@@ -18,6 +18,7 @@ pub use settings_file::SettingsFile;
 use super::app::App;
 use super::blocking::blocking;
 use super::policy::{Policy, PolicyError};
+use crate::notice::message::rfc3339;
 use crate::policy::Diagnostics;
 use crate::source::{SourceError, SourceText};
 
@@ -64,16 +65,11 @@ impl Refusal {
             PolicyError::Wrong(diagnostics) => (None, Some(diagnostics.clone())),
         };
         Self {
-            at: now(),
+            at: rfc3339(SystemTime::now()),
             error,
             diagnostics,
         }
     }
-}
-
-/// The time, in RFC 3339.
-fn now() -> String {
-    jiff::Timestamp::try_from(SystemTime::now()).map_or_else(|_| String::new(), |now| format!("{now:.0}"))
 }
 
 /// Somebody who asks for a reload, and wants to know what came of it.

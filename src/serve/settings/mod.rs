@@ -247,6 +247,7 @@ pub struct ShutdownSettings {
 impl Settings {
     /// The defaults, which in a cluster give its endpoints the time to change when the server stops.
     pub fn defaults(in_cluster: bool) -> Self {
+        let delivery = DeliverySettings::default();
         Self {
             policy: Vec::new(),
             policy_fallback: None,
@@ -277,14 +278,14 @@ impl Settings {
                 drain: Duration::from_secs(20),
                 flush: Duration::from_secs(3),
             },
-            cluster: None,
+            cluster: delivery.cluster,
             sinks: SinkSettings {
-                queue: NonZeroUsize::MIN.saturating_add(4095),
+                queue: delivery.queue,
                 replicas: NonZeroUsize::MIN,
-                timeout: Duration::from_secs(10),
-                give_up: Duration::from_mins(15),
-                ca_file: None,
-                link_local: false,
+                timeout: delivery.timeout,
+                give_up: delivery.give_up,
+                ca_file: delivery.ca_file,
+                link_local: delivery.link_local,
             },
             in_cluster,
         }
