@@ -12,28 +12,31 @@
 mod harness;
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
 use harness::{Cluster, Extent, Webhook, runtime, wait_for};
 use k8s_openapi::api::admissionregistration::v1::{MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
 
 /// Pods per second on a real API server: alone, with label-router, with a MutatingAdmissionPolicy
 #[derive(Parser)]
 struct Arguments {
-    /// How many rounds; in each one all three are measured, every time in another order
-    #[arg(long, default_value_t = 31)]
+    /// How many rounds; in each one all three are measured, in changing order
+    #[arg(long, default_value_t = 12)]
     rounds: usize,
     /// How many Pods are created for one measurement
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 3000)]
     pods: usize,
+    /// What they are made of
+    #[arg(long, value_enum, default_value_t = Template::Usual)]
+    template: Template,
     /// How many clients create them
     #[arg(long, default_value_t = 20)]
     clients: usize,
@@ -107,7 +110,7 @@ fn main() -> ExitCode {
         arguments.rounds = 1;
         arguments.pods = 100;
     }
-    let rounds = runtime().block_on(measure(&arguments));
+    let rounds = runtime().block_on(measure_rounds(&arguments));
     match arguments.output {
         Format::Text => print!("{}", table(&arguments, &rounds)),
         Format::Json => println!("{}", report(&arguments, &rounds)),
@@ -123,43 +126,78 @@ struct Measured {
     cpu_per_pod: f64,
 }
 
+/// The orders in which a round can go through the setups, so that none profits from its place.
+const ORDERS: [[Setup; 3]; 6] = {
+    use Setup::{LabelRouter, Nothing, Policy};
+    [
+        [Nothing, LabelRouter, Policy],
+        [Policy, LabelRouter, Nothing],
+        [LabelRouter, Policy, Nothing],
+        [Nothing, Policy, LabelRouter],
+        [Policy, Nothing, LabelRouter],
+        [LabelRouter, Nothing, Policy],
+    ]
+};
+
 /// What was measured, for each round and setup.
-async fn measure(arguments: &Arguments) -> Vec<[Measured; 3]> {
-    let cluster = Cluster::start(Extent::ApiServer).await;
-    let mut namespaces = Vec::new();
-    for name in ["none", "router", "policy"] {
-        namespaces.push(cluster.namespace(name).await);
-    }
-    let webhook = Webhook::start_with(&cluster, &namespaces[1], Some(RULE), |hook| {
-        hook["objectSelector"] = json!({ "matchLabels": { "ab-build-different": "true" } });
-    })
-    .await;
-    install_policy(&cluster, &namespaces[2]).await;
+async fn measure_rounds(arguments: &Arguments) -> Vec<[Measured; 3]> {
     let mut rounds = Vec::new();
-    // The first round warms up caches and connections, and is not counted.
-    for round in 0..=arguments.rounds {
+    for round in 0..arguments.rounds {
         let mut measured = [Measured::default(); 3];
-        for turn in 0..SETUPS.len() {
-            let at = (round + turn) % SETUPS.len();
-            let cpu = || cluster.cpu() + webhook.router().cpu();
-            measured[at] = create_pods(&cluster, SETUPS[at], &namespaces[at], cpu, arguments).await;
+        for setup in ORDERS[round % ORDERS.len()] {
+            measured[setup as usize] = measure(setup, arguments).await;
         }
         if arguments.output == Format::Text {
-            let round = if round == 0 {
-                "warm-up".to_owned()
-            } else {
-                format!("round {round}")
-            };
             let shown = measured.map(|one| format!("{:.0}/s {:.2} ms", one.pods_per_second, one.cpu_per_pod));
-            eprintln!("{round}: {}", shown.join(", "));
+            eprintln!("round {}: {}", round + 1, shown.join(", "));
         }
-        if round > 0 {
-            rounds.push(measured);
+        rounds.push(measured);
+    }
+    rounds
+}
+
+/// Measures a setup on a control plane of its own: what an API server remembers of earlier Pods makes each of its garbage
+/// collections cost more, so that a measurement would depend on those before it.
+async fn measure(setup: Setup, arguments: &Arguments) -> Measured {
+    let cluster = Cluster::start(Extent::ApiServer).await;
+    let namespace = cluster.namespace("bench").await;
+    let mut webhook = None;
+    match setup {
+        Setup::Nothing => {}
+        Setup::LabelRouter => {
+            let started = Webhook::start_with(&cluster, &namespace, Some(RULE), |hook| {
+                hook["objectSelector"] = json!({ "matchLabels": { "ab-build-different": "true" } });
+            });
+            webhook = Some(started.await);
         }
+        Setup::Policy => install_policy(&cluster, &namespace).await,
+    }
+    let cpu = || {
+        let router = webhook.as_ref().map(|webhook| webhook.router().cpu());
+        cluster.cpu() + router.unwrap_or_default()
+    };
+    // Those that are not counted fill caches and open connections.
+    let uncounted = arguments.pods / 3;
+    let pods = arguments.template.replicas(0..uncounted);
+    create_pods(&cluster, &namespace, pods, arguments.clients).await;
+    let pods = arguments.template.replicas(uncounted..uncounted + arguments.pods);
+    let (start, cpu_before) = (Instant::now(), cpu());
+    create_pods(&cluster, &namespace, pods, arguments.clients).await;
+    let (elapsed, cpu) = (start.elapsed(), cpu() - cpu_before);
+
+    let pods = cluster.api::<Pod>(&namespace);
+    for (name, node) in [("web-0", "node1"), ("web-1", "node2")] {
+        let selector = pods.get(name).await.unwrap().spec.unwrap().node_selector;
+        let placed = selector.is_some_and(|selector| selector["name"] == node);
+        assert_eq!(placed, !matches!(setup, Setup::Nothing), "{}: {name}", setup.name());
     }
     drop(webhook);
     cluster.stop(false);
-    rounds
+    let pods = arguments.pods as f64;
+    Measured {
+        pods_per_second: pods / elapsed.as_secs_f64(),
+        cpu_per_pod: cpu.as_secs_f64() * 1e3 / pods,
+    }
 }
 
 async fn install_policy(cluster: &Cluster, namespace: &str) {
@@ -203,61 +241,50 @@ async fn install_policy(cluster: &Cluster, namespace: &str) {
         .await
         .unwrap();
     let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+    let probe = serde_json::from_str(&Template::Small.replicas(0..1)[0]).unwrap();
     wait_for("the MutatingAdmissionPolicy to be obeyed", async || {
-        let answer = cluster.send(axum::http::Method::POST, &path, Some(&pod(0))).await?;
+        let answer = cluster.send(axum::http::Method::POST, &path, Some(&probe)).await?;
         let obeyed = answer.status == 201 && answer.json()["spec"]["nodeSelector"] == json!({ "name": "node1" });
         obeyed.then_some(()).ok_or(answer.text)
     })
     .await;
 }
 
-/// A Pod as the StatefulSet controller creates it.
-fn pod(index: usize) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": format!("web-{index}"),
-            "generateName": "web-",
-            "labels": {
-                "ab-build-different": "true",
-                "app": "web",
-                "apps.kubernetes.io/pod-index": index.to_string(),
-                "controller-revision-hash": "web-769f77b9c9",
-                "statefulset.kubernetes.io/pod-name": format!("web-{index}"),
-            },
-            "ownerReferences": [{
-                "apiVersion": "apps/v1",
-                "kind": "StatefulSet",
-                "name": "web",
-                "uid": "97b05165-ecb9-4df7-ad0e-f08869239b7d",
-                "controller": true,
-                "blockOwnerDeletion": true,
-            }],
-        },
-        "spec": {
-            "containers": [{
-                "name": "web",
-                "image": "nginx:1.31",
-                "ports": [{ "name": "http", "containerPort": 80 }],
-                "env": [{ "name": "A", "value": "b" }],
-                "resources": { "requests": { "cpu": "100m", "memory": "64Mi" } },
-            }],
-            "hostname": format!("web-{index}"),
-            "subdomain": "web",
-        },
-    })
+/// What replicas are made of, and replica 0 of it as the StatefulSet controller creates it.
+#[derive(Clone, Copy, ValueEnum)]
+enum Template {
+    /// One container and next to nothing else
+    Small,
+    /// As charts make them: two containers and one before them, probes, volumes, anti-affinity
+    Usual,
 }
 
-/// Creates Pods by several clients at once, looks at two of them, and deletes all.
-async fn create_pods(
-    cluster: &Cluster,
-    setup: Setup,
-    namespace: &str,
-    cpu: impl Fn() -> Duration,
-    arguments: &Arguments,
-) -> Measured {
-    let bodies: Arc<Vec<String>> = Arc::new((0..arguments.pods).map(|index| pod(index).to_string()).collect());
+impl Template {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Usual => "usual",
+        }
+    }
+
+    /// Replicas of these ordinals, as JSON.
+    fn replicas(self, ordinals: Range<usize>) -> Vec<String> {
+        let first = match self {
+            Self::Small => include_str!("pods/small.yaml"),
+            Self::Usual => include_str!("pods/usual.yaml"),
+        };
+        let first = serde_yaml::from_str::<Value>(first).unwrap().to_string();
+        let replica = |ordinal: usize| {
+            let renamed = first.replace("web-0", &format!("web-{ordinal}"));
+            renamed.replace("pod-index\":\"0\"", &format!("pod-index\":\"{ordinal}\""))
+        };
+        ordinals.map(replica).collect()
+    }
+}
+
+/// Creates Pods by several clients at once.
+async fn create_pods(cluster: &Cluster, namespace: &str, pods: Vec<String>, clients: usize) {
+    let bodies = Arc::new(pods);
     let next = Arc::new(AtomicUsize::new(0));
     let url = format!("{}/api/v1/namespaces/{namespace}/pods", cluster.url());
     let authority = reqwest::Certificate::from_pem(cluster.authority.pem().as_bytes()).unwrap();
@@ -266,8 +293,7 @@ async fn create_pods(
         .no_proxy()
         .build()
         .unwrap();
-    let (start, cpu_before) = (Instant::now(), cpu());
-    let clients: Vec<_> = (0..arguments.clients)
+    let clients: Vec<_> = (0..clients)
         .map(|_| {
             let (bodies, next, url, client) = (bodies.clone(), next.clone(), url.clone(), client.clone());
             tokio::spawn(async move {
@@ -286,27 +312,6 @@ async fn create_pods(
         .collect();
     for client in clients {
         client.await.unwrap();
-    }
-    let (elapsed, cpu) = (start.elapsed(), cpu() - cpu_before);
-
-    let pods = cluster.api::<Pod>(namespace);
-    for (name, node) in [("web-0", "node1"), ("web-1", "node2")] {
-        let selector = pods.get(name).await.unwrap().spec.unwrap().node_selector;
-        let placed = selector.is_some_and(|selector| selector["name"] == node);
-        assert_eq!(placed, !matches!(setup, Setup::Nothing), "{}: {name}", setup.name());
-    }
-    let at_once = DeleteParams::default().grace_period(0);
-    pods.delete_collection(&at_once, &ListParams::default()).await.unwrap();
-    wait_for("the Pods to be gone", async || {
-        let left = pods.list(&ListParams::default().limit(1)).await;
-        let left = left.map_err(|error| error.to_string())?.items.len();
-        (left == 0).then_some(()).ok_or_else(|| "some are left".to_owned())
-    })
-    .await;
-    let pods = arguments.pods as f64;
-    Measured {
-        pods_per_second: pods / elapsed.as_secs_f64(),
-        cpu_per_pod: cpu.as_secs_f64() * 1e3 / pods,
     }
 }
 
@@ -336,8 +341,11 @@ fn beside_policy(rounds: &[[Measured; 3]], setup: Setup) -> f64 {
 
 fn table(arguments: &Arguments, rounds: &[[Measured; 3]]) -> String {
     let mut text = format!(
-        "{} clients, {} Pods a measurement, medians of {} rounds\n\n",
-        arguments.clients, arguments.pods, arguments.rounds
+        "{} clients, {} {} Pods a measurement, medians of {} rounds\n\n",
+        arguments.clients,
+        arguments.pods,
+        arguments.template.name(),
+        arguments.rounds
     );
     // Writing into a String cannot fail.
     let _ = writeln!(
@@ -367,6 +375,7 @@ fn report(arguments: &Arguments, rounds: &[[Measured; 3]]) -> Value {
     json!({
         "clients": arguments.clients,
         "pods": arguments.pods,
+        "template": arguments.template.name(),
         "medians": by_key(&|setup| json!({
             "podsPerSecond": middle(rounds, setup, |measured| measured.pods_per_second),
             "cpuMillisecondsPerPod": middle(rounds, setup, |measured| measured.cpu_per_pod),

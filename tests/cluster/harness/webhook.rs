@@ -143,7 +143,10 @@ impl Webhook {
         let service = format!("label-router.{namespace}.svc");
         let certificate = cluster.authority.certificate(&service, &[&service]);
         let arguments = policy.map(|policy| {
-            let path: PathBuf = cluster.directory().join(format!("{namespace}.yaml"));
+            // In a folder of its own, since the folder is watched, and logs are written beside.
+            let folder = cluster.directory().join("policies").join(namespace);
+            fs::create_dir_all(&folder).unwrap();
+            let path = folder.join("policy.yaml");
             fs::write(&path, policy).unwrap();
             format!("--policy={}", path.display())
         });
