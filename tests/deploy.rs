@@ -321,7 +321,10 @@ fn the_image_is_of_this_version_and_built_by_this_compiler() {
     assert!(dockerfile.contains(&version), "no {version}");
     let toolchain = read("rust-toolchain.toml");
     let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = "));
-    let compiler = format!("FROM --platform=$BUILDPLATFORM rust:{}-", channel.unwrap().trim_matches('"'));
+    let compiler = format!(
+        "FROM --platform=$BUILDPLATFORM rust:{}-",
+        channel.unwrap().trim_matches('"')
+    );
     assert!(dockerfile.contains(&compiler), "no {compiler}");
 }
 
