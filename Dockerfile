@@ -2,7 +2,10 @@
 #   docker build -t label-router:0.1.0 .
 #   docker buildx build --platform linux/amd64,linux/arm64 --push -t registry.example.com/label-router:0.1.0 .
 # Both bases exist for both architectures. The compiler runs on the builder's own and compiles for the image's, so that no
-# emulation is needed.
+# emulation is needed. Two at once take a builder that can: docker buildx create --use
+#
+# BuildKit says what BUILDPLATFORM is. Others have to be told, such as podman or buildah of Debian 12:
+#   podman build --build-arg BUILDPLATFORM=linux/amd64 -t label-router:0.1.0 .
 #
 # The bases are named by version. To pin the very bits, put what this prints behind each name, as name:tag@sha256:…
 #   docker buildx imagetools inspect rust:1.95.0-bookworm --format '{{.Manifest.Digest}}'

@@ -69,7 +69,7 @@ install-yaml:
     tests/deploy/render overlays/self-managed >> deploy/install.yaml.new
     mv deploy/install.yaml.new deploy/install.yaml
 
-# build the image by buildah, without a daemon or a registry, and start it
+# build the image for amd64 and arm64 by buildah, without a daemon or a registry, and start both
 image-test:
     tests/image/build
 
@@ -81,11 +81,11 @@ schema:
 bench:
     cargo bench
 
-# measure Pods per second on a real API server (five minutes, with nothing else running)
+# measure Pods per second on a real API server (five minutes after the build, with nothing else running)
 bench-cluster *arguments:
     cargo bench --bench cluster -- {{arguments}}
 
-# try bench-cluster for a few seconds
+# try bench-cluster with a few Pods
 bench-cluster-smoke:
     cargo bench --profile dev --bench cluster -- --smoke
 
@@ -114,5 +114,5 @@ nightly: ci
     cargo deny check advisories
     cargo test --release --test reload --test delivery --test notices -- --include-ignored --test-threads=1 --nocapture
     cargo bench
-    # Two release builds, and bases put together from Debian's packages.
+    # Two release builds for each of two architectures, and bases put together from Debian's packages.
     tests/image/build

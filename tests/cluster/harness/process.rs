@@ -86,24 +86,22 @@ impl Process {
         }
     }
 
-    /// The CPU time that the threads of the program, as they are now, have taken so far.
+    /// The CPU time that the program has taken so far, in the kernel's hundredths of a second.
     pub(crate) fn cpu(&self) -> Duration {
         let guardian = self.guardian.id();
         let children = fs::read_to_string(format!("/proc/{guardian}/task/{guardian}/children")).unwrap();
-        let nanoseconds = children.split_whitespace().map(|child| {
-            // It, or a thread of it, may have ended.
-            let threads = fs::read_dir(format!("/proc/{child}/task"))
-                .into_iter()
-                .flatten()
-                .flatten();
-            let threads = threads.map(|thread| {
-                let schedstat = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-                let on_cpu = schedstat.split(' ').next().and_then(|word| word.parse::<u64>().ok());
-                on_cpu.unwrap_or_default()
-            });
-            threads.sum::<u64>()
+        let ticks = children.split_whitespace().map(|child| {
+            // It may have ended.
+            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            // The name in parentheses may hold blanks; user and system time are the 14th and 15th word of all.
+            let words = stat.rsplit_once(") ").map_or("", |(_, words)| words).split(' ');
+            words
+                .skip(11)
+                .take(2)
+                .filter_map(|word| word.parse::<u64>().ok())
+                .sum::<u64>()
         });
-        Duration::from_nanos(nanoseconds.sum())
+        Duration::from_millis(10 * ticks.sum::<u64>())
     }
 
     pub(crate) fn signal(&mut self, signal: &str) {
