@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use label_router::delivery::{Delivery, DeliveryMetrics, DeliverySettings, Outlet};
-use label_router::notice::{Kind, Notice, Owner, Severity, Told};
+use label_router::notice::{Kind, Notice, Severity, Told, samples};
 use label_router::policy::{self, PolicyText};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
@@ -107,12 +107,7 @@ fn routed(owner: &str, ordinal: usize) -> Notice {
         kind: Kind::Routed,
         severity: Severity::Info,
         namespace: "prod".to_owned(),
-        owner: Some(Owner {
-            kind: "StatefulSet".to_owned(),
-            name: owner.to_owned(),
-            api_version: "apps/v1".to_owned(),
-            uid: String::new(),
-        }),
+        owner: Some(samples::stateful_set(owner)),
         pod: format!("{owner}-{ordinal}"),
         rule: Some("parity".into()),
         route: Some(ordinal % 2),

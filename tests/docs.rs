@@ -28,7 +28,7 @@ use label_router::engine::node::Node;
 use label_router::engine::{self, NoTrace, Request};
 use label_router::notice::groups::{Added, Groups};
 use label_router::notice::template::Templates;
-use label_router::notice::{Interval, Kind, Notice, Owner, Severity};
+use label_router::notice::{Interval, Kind, Notice, Severity, samples};
 use label_router::policy::{self, PolicyText};
 use label_router::serve::app::{App, ops_router, router};
 use label_router::serve::settings::{NAMES, variable_name};
@@ -220,12 +220,7 @@ fn a_rollout_is_told_as_the_page_says() {
             kind,
             severity: if is_routed { Severity::Info } else { Severity::Critical },
             namespace: "prod".to_owned(),
-            owner: Some(Owner {
-                kind: "StatefulSet".to_owned(),
-                name: "web".to_owned(),
-                api_version: "apps/v1".to_owned(),
-                uid: String::new(),
-            }),
+            owner: Some(samples::stateful_set("web")),
             pod: format!("web-{ordinal}"),
             rule: Some("statefulset-parity".into()),
             route: is_routed.then_some(ordinal % 2),

@@ -356,7 +356,7 @@ fn fingerprint(notice: &Notice) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notice::notice::Owner;
+    use crate::notice::samples;
     use crate::notice::severity::Severity;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -366,12 +366,7 @@ mod tests {
             kind,
             severity: Severity::Info,
             namespace: "prod".to_owned(),
-            owner: Some(Owner {
-                kind: "StatefulSet".to_owned(),
-                name: "web".to_owned(),
-                api_version: "apps/v1".to_owned(),
-                uid: String::new(),
-            }),
+            owner: Some(samples::stateful_set("web")),
             pod: pod.to_owned(),
             rule: Some("parity".into()),
             route: Some(0),

@@ -72,17 +72,22 @@ fn at() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045)
 }
 
+/// The owner of sample Pods.
+pub fn stateful_set(name: &str) -> Owner {
+    Owner {
+        kind: "StatefulSet".to_owned(),
+        name: name.to_owned(),
+        api_version: "apps/v1".to_owned(),
+        uid: String::new(),
+    }
+}
+
 fn pod(kind: Kind, severity: Severity, ordinal: usize) -> Notice {
     Notice {
         kind,
         severity,
         namespace: "prod".to_owned(),
-        owner: Some(Owner {
-            kind: "StatefulSet".to_owned(),
-            name: "web".to_owned(),
-            api_version: "apps/v1".to_owned(),
-            uid: String::new(),
-        }),
+        owner: Some(stateful_set("web")),
         pod: format!("web-{ordinal}"),
         rule: Some("statefulset-parity".into()),
         route: Some(ordinal % 2),

@@ -10,7 +10,8 @@ use crate::notice::grouping::{By, Grouping};
 use crate::notice::groups::Groups;
 use crate::notice::markup::Markup;
 use crate::notice::message::{Credentials, HttpRequest, Message, Reply, Verdict};
-use crate::notice::notice::{Kind, Notice, Owner};
+use crate::notice::notice::{Kind, Notice};
+use crate::notice::samples;
 use crate::notice::severity::Severity;
 use crate::notice::sinks::HttpSink;
 
@@ -28,12 +29,7 @@ fn notice(kind: Kind, severity: Severity) -> Notice {
         kind,
         severity,
         namespace: "prod".to_owned(),
-        owner: Some(Owner {
-            kind: "StatefulSet".to_owned(),
-            name: "web".to_owned(),
-            api_version: "apps/v1".to_owned(),
-            uid: String::new(),
-        }),
+        owner: Some(samples::stateful_set("web")),
         pod: "web-0".to_owned(),
         rule: Some(Arc::from("web-zones")),
         route: Some(0),
