@@ -1,5 +1,7 @@
 //! Credentials in somebody else's text: an answer may repeat them whole, in part, or written in another way.
 
+use percent_encoding::percent_decode_str;
+
 use super::message::Credentials;
 use super::sign;
 
@@ -97,23 +99,7 @@ impl Pieces {
 }
 
 fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        let digit = |at: usize| char::from(*behind.get(at)?).to_digit(16);
-        let code = (*first == b'%').then(|| digit(0).zip(digit(1))).flatten();
-        match code.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
